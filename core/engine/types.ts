@@ -1,0 +1,127 @@
+/**
+ * What runs a model block by block. One implementation is on ONNX Runtime; nothing above knows which one runs.
+ * @module
+ */
+import type { Architecture, BlockTensors, LayerShape, Model } from "../model/types.ts";
+
+/** What a block reports besides its output: nothing, sums, or sums with Gram matrices. */
+export type Capture = "none" | "sums" | "gram";
+
+/** Sums over tokens of the inputs x of one projection (`down_proj` or `o_proj`), n channels. */
+export interface ChannelSums {
+  /** Tokens that were summed. */
+  readonly tokens: number;
+  /** Σ x, `[n]`. */
+  readonly sum: Float64Array;
+  /** Σ x², `[n]`. */
+  readonly sumOfSquares: Float64Array;
+  /** Σ x xᵀ, `[n, n]` row-major; with capture `gram` alone. */
+  readonly gram?: Float32Array;
+}
+
+/** What to run: one block's sizes and tensors. */
+export interface BlockSpecification {
+  /** The model's description (its `layers` are not looked at). */
+  readonly architecture: Architecture;
+  /** The sizes of this block. */
+  readonly shape: LayerShape;
+  /** Its tensors: views are mapped from their files without a copy, tensors in memory are passed as they are. */
+  readonly tensors: BlockTensors;
+  /** What to report besides the output. */
+  readonly capture: Capture;
+}
+
+/** Keys and values of the tokens so far, for generation; made by the engine, passed back to it. */
+export interface KeyValueCache {
+  /** Tokens so far. */
+  readonly length: number;
+}
+
+/** What a block gives for one batch. */
+export interface BlockOutput {
+  /** The residual stream after the block, `[batch, length, hidden]`. */
+  readonly hidden: Float32Array;
+  /** Sums over the batch's tokens of the inputs of `down_proj`, and of `o_proj`; with capture `sums` or `gram`. */
+  readonly sums?: { readonly ffn: ChannelSums; readonly heads: ChannelSums };
+  /** The cache after these tokens; where one was passed. */
+  readonly cache?: KeyValueCache;
+}
+
+/** One block, ready to run. */
+export interface Block {
+  /**
+   * Runs a batch of equally long texts.
+   *
+   * @param hidden The residual stream, `[batch, length, hidden]`
+   * @param batch Texts in the batch
+   * @param length Tokens per text
+   */
+  run(hidden: Float32Array, batch: number, length: number): Promise<BlockOutput>;
+  /** Frees what it holds. */
+  close(): Promise<void>;
+}
+
+/** One block that continues texts token by token with a key/value cache. */
+export interface CachedBlock {
+  /**
+   * Runs the next `length` tokens of each text after those in the cache (none at the start).
+   *
+   * @param hidden The residual stream of the new tokens, `[batch, length, hidden]`
+   * @param batch Texts in the batch
+   * @param length New tokens per text
+   * @param cache What the call before returned, or undefined at the start
+   */
+  run(
+    hidden: Float32Array,
+    batch: number,
+    length: number,
+    cache?: KeyValueCache,
+  ): Promise<BlockOutput>;
+  /** Frees what it holds. */
+  close(): Promise<void>;
+}
+
+/** What comes before the blocks: rows of the embedding. */
+export interface Embedding {
+  /** The rows of the tokens, `[tokens, hidden]`. */
+  lookup(tokens: ArrayLike<number>): Promise<Float32Array>;
+  /** Frees what it holds. */
+  close(): Promise<void>;
+}
+
+/** What comes after the blocks: the final norm and the output head. */
+export interface Head {
+  /**
+   * Negative log-likelihoods (natural logarithm) of targets, without keeping logits.
+   *
+   * @param hidden The residual stream after the last block, `[rows, hidden]`
+   * @param targets The token to predict from each row, `[rows]`
+   */
+  negativeLogLikelihoods(hidden: Float32Array, targets: Int32Array): Promise<Float32Array>;
+  /**
+   * Logits of every row, `[rows, vocabulary]`.
+   *
+   * @param hidden The residual stream after the last block, `[rows, hidden]`
+   */
+  logits(hidden: Float32Array): Promise<Float32Array>;
+  /** Frees what it holds. */
+  close(): Promise<void>;
+}
+
+/** Runs models block by block. */
+export interface Engine {
+  /** `onnx` or `webgpu`. */
+  readonly name: string;
+  /** `cpu`, or the graphics card's name. */
+  readonly device: string;
+  /** Prepares a block to run whole texts. */
+  openBlock(specification: BlockSpecification): Promise<Block>;
+  /** Prepares a block to continue texts token by token. */
+  openCachedBlock(specification: BlockSpecification): Promise<CachedBlock>;
+  /** Prepares the embedding. */
+  openEmbedding(model: Model): Promise<Embedding>;
+  /** Prepares final norm and output head. */
+  openHead(model: Model): Promise<Head>;
+  /** Frees what it holds. */
+  close(): Promise<void>;
+}

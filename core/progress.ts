@@ -1,0 +1,60 @@
+/**
+ * How long work tells what it is doing, and how it is cancelled.
+ * @module
+ */
+import { CancelledError } from "./errors.ts";
+
+/** The parts of the pipeline that report progress. */
+export type Stage =
+  | "download"
+  | "sample"
+  | "calibrate"
+  | "score"
+  | "learn"
+  | "plan"
+  | "apply"
+  | "evaluate"
+  | "export";
+
+/** How far a stage has come: `done` of `total` units of work. */
+export interface Progress {
+  /** The stage that is at work. */
+  readonly stage: Stage;
+  /** Units of work done, from 0 to `total`. */
+  readonly done: number;
+  /** Units of work in all. */
+  readonly total: number;
+  /** What the units are, in the plural, such as `tokens` or `blocks`. */
+  readonly unit: string;
+  /** What is in hand right now, such as `layer 3, wiki`. */
+  readonly detail?: string;
+}
+
+/** Options of everything that can take longer than a second. */
+export interface WorkOptions {
+  /** Cancels the work; it then throws {@linkcode CancelledError}. */
+  readonly signal?: AbortSignal;
+  /** Called after every piece of work. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/**
+ * Throws if the work has been cancelled, after letting pending events (keys, signals) in.
+ *
+ * @param signal The signal to look at
+ * @throws {CancelledError} if the signal is aborted
+ */
+export async function breathe(signal?: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => setTimeout(resolve, 0));
+  throwIfCancelled(signal);
+}
+
+/**
+ * Throws if the work has been cancelled.
+ *
+ * @param signal The signal to look at
+ * @throws {CancelledError} if the signal is aborted
+ */
+export function throwIfCancelled(signal?: AbortSignal): void {
+  if (signal?.aborted) throw new CancelledError("The work was cancelled", { cause: signal.reason });
+}
