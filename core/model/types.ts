@@ -119,6 +119,8 @@ export interface Architecture {
   readonly slidingWindow?: number;
   /** Whether the output head is the embedding. */
   readonly tiedEmbedding: boolean;
+  /** The biases that every block has; none if absent. */
+  readonly biases?: readonly BlockRole[];
   /** Sizes of each layer, first to last. */
   readonly layers: readonly LayerShape[];
 }

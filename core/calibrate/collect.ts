@@ -1,0 +1,185 @@
+/**
+ * Collecting: windows flow through the model block by block, and each block's sums are kept.
+ * @module
+ */
+import { balanceGrams, SumAccumulator } from "./sums.ts";
+import type { DomainSums, KindStatistics, LayerStatistics } from "./types.ts";
+import { weightNorms } from "./weight_norms.ts";
+import { ActivationStore } from "../engine/activations.ts";
+import { inBatches, joinWindows } from "../engine/batches.ts";
+import type { Engine } from "../engine/types.ts";
+import { blockTensors } from "../model/open.ts";
+import type { Model, Structure } from "../model/types.ts";
+import { breathe, type WorkOptions } from "../progress.ts";
+import { STRUCTURES } from "../model/units.ts";
+
+/** One domain, cut into windows. */
+export interface DomainWindows {
+  /** Its name. */
+  readonly name: string;
+  /** Windows whose activations are summed, all of one length. */
+  readonly calibration: readonly Int32Array[];
+  /** Windows kept back. */
+  readonly heldOut: readonly Int32Array[];
+}
+
+/** Options of {@linkcode collect}. */
+export interface CollectOptions extends WorkOptions {
+  /** Whether to sum Gram matrices, which `obs` and the refit need. */
+  readonly gram: boolean;
+  /** Statistics of layers that an earlier run has finished, by layer: they are not summed again. */
+  readonly finished?: ReadonlyMap<number, LayerStatistics>;
+  /**
+   * Called with every finished layer; what it returns is kept in its place (a version whose matrices lie in a file,
+   * so that memory holds one layer at a time).
+   */
+  readonly onLayer?: (layer: number, statistics: LayerStatistics) => Promise<LayerStatistics>;
+}
+
+interface Batch {
+  readonly domain: number;
+  readonly heldOut: boolean;
+  readonly windows: readonly Int32Array[];
+}
+
+/**
+ * Runs windows of all domains through the model and sums the inputs of every `down_proj` and `o_proj`.
+ *
+ * @param engine What runs the model
+ * @param model The model
+ * @param domains Windows by domain, all windows of one length
+ * @param options Whether to sum Gram matrices; progress, cancelling and resuming
+ * @returns Statistics of every layer; the domains in the order given
+ * @throws {EngineError} if a block fails
+ * @throws {CancelledError} if cancelled
+ */
+export async function collect(
+  engine: Engine,
+  model: Model,
+  domains: readonly DomainWindows[],
+  options: CollectOptions,
+): Promise<readonly LayerStatistics[]> {
+  const batches = domains.flatMap((domain, index) => [
+    ...inBatches(domain.calibration).map((windows) => ({ domain: index, heldOut: false, windows })),
+    ...inBatches(domain.heldOut).map((windows) => ({ domain: index, heldOut: true, windows })),
+  ]);
+  const store = await embed(engine, model, batches);
+  const layers: LayerStatistics[] = [];
+  const total = model.architecture.layers.length *
+    batches.reduce((sum, { windows }) => sum + windows.length * windows[0].length, 0);
+  let done = 0;
+  try {
+    for (let layer = 0; layer < model.architecture.layers.length; layer++) {
+      const finished = options.finished?.get(layer);
+      const pass = { engine, model, layer, domains, batches, store };
+      const statistics = await runLayer(pass, {
+        ...options,
+        gram: options.gram && finished === undefined,
+        onBatch: async (tokens, name) => {
+          done += tokens;
+          const detail = `layer ${layer + 1} of ${model.architecture.layers.length}, ${name}`;
+          options.onProgress?.({ stage: "calibrate", done, total, unit: "tokens", detail });
+          await breathe(options.signal);
+        },
+      });
+      layers.push(finished ?? await options.onLayer?.(layer, statistics) ?? statistics);
+    }
+  } finally {
+    await store.close();
+  }
+  return layers;
+}
+
+async function embed(
+  engine: Engine,
+  model: Model,
+  batches: readonly Batch[],
+): Promise<ActivationStore> {
+  const { hiddenSize } = model.architecture;
+  const store = await ActivationStore.open(
+    batches.map(({ windows }) => windows.length * windows[0].length * hiddenSize),
+  );
+  const embedding = await engine.openEmbedding(model);
+  try {
+    for (const [index, { windows }] of batches.entries()) {
+      await store.put(index, await embedding.lookup(joinWindows(windows)));
+    }
+  } finally {
+    await embedding.close();
+  }
+  return store;
+}
+
+interface LayerPass {
+  readonly engine: Engine;
+  readonly model: Model;
+  readonly layer: number;
+  readonly domains: readonly DomainWindows[];
+  readonly batches: readonly Batch[];
+  readonly store: ActivationStore;
+}
+
+async function runLayer(
+  pass: LayerPass,
+  options: {
+    readonly gram: boolean;
+    readonly onBatch: (tokens: number, name: string) => Promise<void>;
+  },
+): Promise<LayerStatistics> {
+  const { engine, model, layer, domains, batches, store } = pass;
+  const { architecture } = model;
+  const shape = architecture.layers[layer];
+  const tensors = blockTensors(model, layer);
+  const channels = { ffn: shape.ffnWidth, heads: shape.queryHeads * architecture.headSize };
+  const fresh = () =>
+    structuresOf((structure) => new SumAccumulator(channels[structure], { gram: options.gram }));
+  const summed = domains.map(fresh);
+  const keptBack = domains.map(fresh);
+  const block = await engine.openBlock({
+    architecture,
+    shape,
+    tensors,
+    capture: options.gram ? "gram" : "sums",
+  });
+  try {
+    for (const [index, { domain, heldOut, windows }] of batches.entries()) {
+      const length = windows[0].length;
+      const output = await block.run(await store.get(index), windows.length, length);
+      await store.put(index, output.hidden);
+      for (const structure of STRUCTURES) {
+        (heldOut ? keptBack : summed)[domain][structure].add(output.sums![structure]);
+      }
+      await options.onBatch(windows.length * length, domains[domain].name);
+    }
+  } finally {
+    await block.close();
+  }
+  const norms = await weightNorms(model, layer);
+  return structuresOf((structure): KindStatistics => {
+    const results = summed.map((accumulators) => accumulators[structure].result());
+    const others = keptBack.map((accumulators) => accumulators[structure].result());
+    return {
+      domains: results,
+      weights: norms[structure],
+      heldOutGram: options.gram ? heldOutGram(others, results, channels[structure]) : undefined,
+    };
+  });
+}
+
+/** Domains too short to keep a window back are judged on the windows that were summed. */
+function heldOutGram(
+  keptBack: readonly DomainSums[],
+  summed: readonly DomainSums[],
+  channels: number,
+): KindStatistics["heldOutGram"] {
+  const grams = keptBack.map((sums, d) => (sums.tokens > 0 ? sums : summed[d]).gram)
+    .filter((gram) => gram !== undefined)
+    .map((gram) => (gram as { data: Float32Array }).data);
+  if (grams.length === 0) return undefined;
+  const balanced = balanceGrams(grams, grams.map(() => 1));
+  return { shape: [channels, channels], data: Float32Array.from(balanced) };
+}
+
+function structuresOf<T>(of: (structure: Structure) => T): Readonly<Record<Structure, T>> {
+  return { ffn: of("ffn"), heads: of("heads") };
+}

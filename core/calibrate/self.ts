@@ -1,0 +1,175 @@
+/**
+ * The model's own words: text sampled from the dense model at temperature 1 as one more domain (METHOD 1; the idea is
+ * known as self-calibration). It covers what the model was trained on and needs no data.
+ * @module
+ */
+import type { CachedBlock, Engine, KeyValueCache } from "../engine/types.ts";
+import { blockTensors } from "../model/open.ts";
+import type { Model } from "../model/types.ts";
+import { breathe, type WorkOptions } from "../progress.ts";
+import { Random } from "../random.ts";
+
+/** Sequences that are continued together. */
+const sequencesTogether = 64;
+
+/** Options of {@linkcode sampleSelf}. */
+export interface SampleOptions extends WorkOptions {
+  /** Sequences to sample. */
+  readonly windows: number;
+  /** Tokens in each. */
+  readonly seqLen: number;
+  /** Seed; every sequence has a stream of its own. */
+  readonly seed: number;
+}
+
+/**
+ * Samples text from a model, each sequence from the model's own start token or, where it has none, from one random
+ * token.
+ *
+ * @param engine What runs the model
+ * @param model The model
+ * @param options How much to sample
+ * @returns Token windows
+ * @throws {EngineError} if a block fails
+ * @throws {CancelledError} if cancelled
+ */
+export async function sampleSelf(
+  engine: Engine,
+  model: Model,
+  options: SampleOptions,
+): Promise<readonly Int32Array[]> {
+  const { windows, seqLen } = options;
+  const tokenizer = await model.tokenizer();
+  const sequences = Array.from({ length: windows }, (_, index) => {
+    const random = Random.of(`${options.seed} self ${index}`);
+    const tokens = new Int32Array(seqLen);
+    tokens[0] = tokenizer.startToken ?? random.below(model.architecture.vocabularySize);
+    return { tokens, random };
+  });
+  const embedding = await engine.openEmbedding(model);
+  const head = await engine.openHead(model);
+  const blocks: CachedBlock[] = [];
+  try {
+    for (const [layer, shape] of model.architecture.layers.entries()) {
+      const { architecture } = model;
+      const tensors = blockTensors(model, layer);
+      blocks.push(await engine.openCachedBlock({ architecture, shape, tensors, capture: "none" }));
+    }
+    let done = 0;
+    for (let first = 0; first < windows; first += sequencesTogether) {
+      const group = sequences.slice(first, first + sequencesTogether);
+      const caches: (KeyValueCache | undefined)[] = blocks.map(() => undefined);
+      for (let at = 0; at + 1 < seqLen; at++) {
+        let hidden = await embedding.lookup(group.map(({ tokens }) => tokens[at]));
+        for (const [layer, block] of blocks.entries()) {
+          const output = await block.run(hidden, group.length, 1, caches[layer]);
+          caches[layer] = output.cache;
+          hidden = output.hidden;
+        }
+        const logits = await head.logits(hidden);
+        const vocabulary = logits.length / group.length;
+        group.forEach(({ tokens, random }, row) => {
+          const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+          tokens[at + 1] = drawToken(own, random.next());
+        });
+        done += group.length;
+        const total = windows * (seqLen - 1);
+        options.onProgress?.({ stage: "sample", done, total, unit: "tokens", detail: "self" });
+        await breathe(options.signal);
+      }
+    }
+  } finally {
+    for (const block of blocks) await block.close();
+    await head.close();
+    await embedding.close();
+  }
+  return sequences.map(({ tokens }) => tokens);
+}
+
+/**
+ * Draws a token from softmax(logits), that is at temperature 1.
+ *
+ * @param logits Logits over the vocabulary
+ * @param uniform A random number in [0, 1)
+ * @returns The first token at which the cumulated probability passes the random number
+ * @example
+ * ```ts
+ * import { drawToken } from "./self.ts";
+ * console.log(drawToken(Float32Array.of(0, 0), 0.75)); // 1
+ * ```
+ */
+export function drawToken(logits: Float32Array, uniform: number): number {
+  let highest = -Infinity;
+  for (let token = 0; token < logits.length; token++) {
+    if (logits[token] > highest) highest = logits[token];
+  }
+  let total = 0;
+  for (let token = 0; token < logits.length; token++) total += Math.exp(logits[token] - highest);
+  let left = uniform * total;
+  for (let token = 0; token < logits.length; token++) {
+    left -= Math.exp(logits[token] - highest);
+    if (left < 0) return token;
+  }
+  return logits.length - 1;
+}
+
+/**
+ * Groups windows that use alike tokens, by k-means on the square roots of their token frequencies (so that distances
+ * are Hellinger's). Where `self` is the only domain, its groups stand in for domains.
+ *
+ * @param windows Token windows
+ * @param groups Groups wanted, at most; groups that end up empty are left out
+ * @param seed Seed of the first centres
+ * @returns Windows by group
+ */
+export function clusterWindows(
+  windows: readonly Int32Array[],
+  groups: number,
+  seed: number,
+): readonly (readonly Int32Array[])[] {
+  const features = windows.map(tokenFrequencies);
+  const starts = Random.of(`${seed} clusters`).permutation(windows.length).slice(0, groups);
+  let centres = Array.from(starts, (index) => features[index]);
+  let nearestCentre: readonly number[] = [];
+  for (let round = 0; round < 20; round++) {
+    const next = features.map((feature) => nearest(centres, feature));
+    if (next.every((centre, index) => centre === nearestCentre[index])) break;
+    nearestCentre = next;
+    centres = centres.map((centre, index) => {
+      const members = features.filter((_, window) => next[window] === index);
+      return members.length === 0 ? centre : meanOf(members);
+    });
+  }
+  return centres.map((_, index) => windows.filter((_, window) => nearestCentre[window] === index))
+    .filter((group) => group.length > 0);
+}
+
+type Frequencies = ReadonlyMap<number, number>;
+
+function tokenFrequencies(window: Int32Array): Frequencies {
+  const counts = new Map<number, number>();
+  for (const token of window) counts.set(token, (counts.get(token) ?? 0) + 1);
+  return new Map(
+    Array.from(counts, ([token, count]) => [token, Math.sqrt(count / window.length)]),
+  );
+}
+
+function nearest(centres: readonly Frequencies[], feature: Frequencies): number {
+  const likeness = centres.map((centre) => {
+    let product = 0, norm = 0;
+    for (const [token, value] of feature) product += value * (centre.get(token) ?? 0);
+    for (const value of centre.values()) norm += value * value;
+    return product - norm / 2;
+  });
+  return likeness.indexOf(Math.max(...likeness));
+}
+
+function meanOf(members: readonly Frequencies[]): Frequencies {
+  const mean = new Map<number, number>();
+  for (const member of members) {
+    for (const [token, value] of member) {
+      mean.set(token, (mean.get(token) ?? 0) + value / members.length);
+    }
+  }
+  return mean;
+}

@@ -1,0 +1,178 @@
+/**
+ * Statistics in files: one safetensors file whose metadata hold the words and whose tensors hold the numbers, so that
+ * Gram matrices can stay in the file until a layer needs them.
+ * @module
+ */
+import { z } from "zod";
+import { StatisticsError } from "../errors.ts";
+import { readSafetensorsHeader, type TensorEntry, writeSafetensors } from "../model/safetensors.ts";
+import { readTensor, readTensorBytes } from "../model/tensor_reader.ts";
+import type { Tensor, TensorView } from "../model/types.ts";
+import { STRUCTURES } from "../model/units.ts";
+import type {
+  DomainSums,
+  KindStatistics,
+  LayerStatistics,
+  RemovalOrder,
+  Statistics,
+} from "./types.ts";
+
+const metadataKey = "gprune";
+
+const layerShape = z.object({
+  ffnWidth: z.number().int().positive(),
+  keyValueHeads: z.number().int().positive(),
+  queryHeads: z.number().int().positive(),
+});
+const words = z.object({
+  schema: z.literal("gprune.statistics/1"),
+  model: z.object({
+    source: z.string(),
+    fingerprint: z.string(),
+    layers: z.array(layerShape),
+  }),
+  seed: z.number(),
+  domains: z.array(z.object({
+    name: z.string(),
+    tokens: z.number(),
+    windows: z.number(),
+    heldOutWindows: z.number(),
+    seqLen: z.number(),
+    sha256: z.string(),
+  })),
+  learned: z.object({
+    domains: z.array(z.string()),
+    denseLoss: z.array(z.number()),
+    calibrationPasses: z.number(),
+    curves: z.array(z.object({
+      layer: z.number(),
+      structure: z.enum(["ffn", "heads"]),
+      fractions: z.array(z.number()),
+      relativeErrors: z.array(z.number()),
+      damage: z.array(z.number()),
+      damagePerDomain: z.array(z.array(z.number())),
+    })),
+  }).optional(),
+  /** Tokens of each domain, by layer: the one number a layer that is no array. */
+  layerTokens: z.array(z.record(z.string(), z.array(z.number()))),
+});
+
+/**
+ * Writes statistics to a file.
+ *
+ * @param statistics What to write
+ * @param path The file; replaced if it is there
+ * @throws {ExportError} if the disk refuses
+ */
+export async function saveStatistics(statistics: Statistics, path: string): Promise<void> {
+  const { layers, ...rest } = statistics;
+  const layerTokens = layers.map((layer) =>
+    Object.fromEntries(
+      STRUCTURES.map((structure) => [structure, layer[structure].domains.map((d) => d.tokens)]),
+    )
+  );
+  const entries = layers.flatMap((layer, index) =>
+    STRUCTURES.flatMap((structure) => kindEntries(`layers.${index}.${structure}`, layer[structure]))
+  );
+  const metadata = { [metadataKey]: JSON.stringify({ ...rest, layerTokens }) };
+  await writeSafetensors(path, entries, { metadata });
+}
+
+/**
+ * Reads statistics from a file. Gram matrices stay there until they are asked for.
+ *
+ * @param path A file that {@linkcode saveStatistics} wrote
+ * @returns The statistics
+ * @throws {StatisticsError} if the file is missing, damaged or something else
+ */
+export async function loadStatistics(path: string): Promise<Statistics> {
+  try {
+    const { tensors, metadata } = await readSafetensorsHeader(path);
+    const text = metadata[metadataKey];
+    if (text === undefined) throw new Error("it holds no statistics of gprune");
+    const parsed = words.safeParse(JSON.parse(text));
+    if (!parsed.success) throw new Error(z.prettifyError(parsed.error).replaceAll("\n", " "));
+    const { layerTokens, ...rest } = parsed.data;
+    const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+    const layers: LayerStatistics[] = [];
+    for (const [index, tokens] of layerTokens.entries()) {
+      const kind = (structure: "ffn" | "heads") =>
+        readKind(byName, `layers.${index}.${structure}`, tokens[structure]);
+      layers.push({ ffn: await kind("ffn"), heads: await kind("heads") });
+    }
+    return { ...rest, layers };
+  } catch (cause) {
+    throw new StatisticsError(
+      `Cannot read statistics '${path}': ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}
+
+function kindEntries(prefix: string, kind: KindStatistics): readonly TensorEntry[] {
+  const { weights, obs, heldOutGram } = kind;
+  return [
+    ...kind.domains.flatMap((domain, index) => [
+      doubles(`${prefix}.${index}.sum`, domain.sum),
+      doubles(`${prefix}.${index}.sumOfSquares`, domain.sumOfSquares),
+      ...(domain.gram === undefined ? [] : [matrix(`${prefix}.${index}.gram`, domain.gram)]),
+    ]),
+    ...(heldOutGram === undefined ? [] : [matrix(`${prefix}.heldOutGram`, heldOutGram)]),
+    doubles(`${prefix}.columnNorm`, weights.columnNorm),
+    doubles(`${prefix}.columnMeanAbsolute`, weights.columnMeanAbsolute),
+    doubles(`${prefix}.rowNorm`, weights.rowNorm),
+    ...(obs === undefined ? [] : [
+      doubles(`${prefix}.obs.order`, Float64Array.from(obs.order)),
+      doubles(`${prefix}.obs.refittedError`, obs.refittedError),
+      doubles(`${prefix}.obs.plainError`, obs.plainError),
+    ]),
+  ];
+}
+
+function doubles(name: string, data: Float64Array): TensorEntry {
+  const bytes = () => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return { name, dataType: "F64", shape: [data.length], bytes };
+}
+
+function matrix(name: string, tensor: Tensor): TensorEntry {
+  const bytes = async () => new Uint8Array((await readTensor(tensor)).buffer);
+  return { name, dataType: "F32", shape: tensor.shape, bytes };
+}
+
+async function readKind(
+  tensors: ReadonlyMap<string, TensorView>,
+  prefix: string,
+  tokens: readonly number[],
+): Promise<KindStatistics> {
+  const numbers = async (name: string): Promise<Float64Array> => {
+    const tensor = tensors.get(`${prefix}.${name}`);
+    if (tensor?.dataType !== "F64") throw new Error(`'${prefix}.${name}' is missing`);
+    return new Float64Array((await readTensorBytes(tensor)).buffer);
+  };
+  const domains: DomainSums[] = [];
+  for (const [index, count] of tokens.entries()) {
+    domains.push({
+      tokens: count,
+      sum: await numbers(`${index}.sum`),
+      sumOfSquares: await numbers(`${index}.sumOfSquares`),
+      gram: tensors.get(`${prefix}.${index}.gram`),
+    });
+  }
+  const obs: RemovalOrder | undefined = tensors.has(`${prefix}.obs.order`)
+    ? {
+      order: Int32Array.from(await numbers("obs.order")),
+      refittedError: await numbers("obs.refittedError"),
+      plainError: await numbers("obs.plainError"),
+    }
+    : undefined;
+  return {
+    domains,
+    heldOutGram: tensors.get(`${prefix}.heldOutGram`),
+    weights: {
+      columnNorm: await numbers("columnNorm"),
+      columnMeanAbsolute: await numbers("columnMeanAbsolute"),
+      rowNorm: await numbers("rowNorm"),
+    },
+    obs,
+  };
+}

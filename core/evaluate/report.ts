@@ -1,0 +1,191 @@
+/**
+ * The report of a run: what was asked, what came out, and what it costs on which text.
+ * @module
+ */
+import type { Method, Metric, ModuleReport, Refit, Shape } from "../plan/types.ts";
+import type { Structure } from "../model/types.ts";
+
+/** Perplexity on one text, with its conditions. */
+export interface PerplexityRow {
+  /** The text's name. */
+  readonly name: string;
+  /** Tokens predicted. */
+  readonly tokens: number;
+  /** Windows evaluated. */
+  readonly windows: number;
+  /** Tokens in a window; all but the first are predicted. */
+  readonly seqLen: number;
+  /** SHA-256 of the text, as hexadecimal digits. */
+  readonly sha256: string;
+  /** Perplexity of the model as it was. */
+  readonly dense: number;
+  /** Perplexity of the pruned model; absent in a report of `evaluate`. */
+  readonly pruned?: number;
+  /** Whether the calibration had a text of this name. */
+  readonly calibrated?: boolean;
+}
+
+/** Accuracy of multiple choice. */
+export interface Accuracy {
+  /** Share right by the sum of log-likelihoods. */
+  readonly acc: number;
+  /** Share right by that sum per byte of the choice. */
+  readonly accNorm: number;
+  /** Standard error of `acc`. */
+  readonly stderr: number;
+}
+
+/** One multiple-choice task. */
+export interface TaskRow {
+  /** Its name. */
+  readonly name: string;
+  /** Questions. */
+  readonly items: number;
+  /** The model as it was. */
+  readonly dense: Accuracy;
+  /** The pruned model; absent in a report of `evaluate`. */
+  readonly pruned?: Accuracy;
+}
+
+/** A calibration text, with its conditions. */
+export interface CalibrationRow {
+  /** The text's name; `self` is text sampled from the model. */
+  readonly name: string;
+  /** Tokens whose activations were used. */
+  readonly tokens: number;
+  /** Windows used. */
+  readonly windows: number;
+  /** Tokens in a window. */
+  readonly seqLen: number;
+  /** SHA-256 of the text, as hexadecimal digits. */
+  readonly sha256: string;
+}
+
+/** What the refit of one layer and kind came to. */
+export interface RefitRow {
+  /** Counted from 0. */
+  readonly layer: number;
+  /** The kind of unit. */
+  readonly structure: Structure;
+  /** What was done. */
+  readonly refit: Refit;
+  /** Relative output error on windows kept back, without a refit. */
+  readonly plainError: number;
+  /** The same with the refit. */
+  readonly refittedError: number;
+  /** Why another refit than the one asked for was used. */
+  readonly fallback?: string;
+}
+
+/** The report of a run, as `report.json` holds it and `--json` prints it. */
+export interface Report {
+  /** Name and version of the format. */
+  readonly schema: "gprune.report/1";
+  /** The model as it was. */
+  readonly model: {
+    readonly source: string;
+    readonly family: string;
+    readonly layers: number;
+    readonly parameters: number;
+    readonly fingerprint: string;
+  };
+  /** What ran it. */
+  readonly engine: { readonly name: string; readonly device: string };
+  /** What was asked for. */
+  readonly request: {
+    readonly method?: Method;
+    readonly metric?: Metric;
+    readonly sparsity?: number;
+    readonly structures?: readonly Structure[];
+    readonly shape?: Shape;
+    readonly refit?: Refit;
+    readonly seed: number;
+    readonly [option: string]: unknown;
+  };
+  /** The calibration texts. */
+  readonly calibration: readonly CalibrationRow[];
+  /** The modules of the plan. */
+  readonly modules: readonly ModuleReport[];
+  /** Sizes of each layer: before and after. */
+  readonly layers: readonly {
+    readonly layer: number;
+    readonly ffn: readonly [number, number];
+    readonly kvHeads: readonly [number, number];
+    readonly queryHeads: readonly [number, number];
+  }[];
+  /** The outcome of every refit. */
+  readonly refits?: readonly RefitRow[];
+  /** What the cut comes to. */
+  readonly result: {
+    readonly sparsity: number;
+    readonly parameters: { readonly before: number; readonly after: number };
+    readonly bytes: { readonly before: number; readonly after: number };
+  };
+  /** Perplexity per text. */
+  readonly perplexity: readonly PerplexityRow[];
+  /** Multiple choice. */
+  readonly tasks: readonly TaskRow[];
+  /** Tokens per second of the forward pass of the evaluation. */
+  readonly speed: { readonly denseTokensPerSecond: number; readonly prunedTokensPerSecond: number };
+  /** Wall time per stage. */
+  readonly seconds: Readonly<
+    Record<"calibrate" | "plan" | "apply" | "evaluate" | "export", number>
+  >;
+  /** The highest resident memory of the process. */
+  readonly peakMemoryBytes: number;
+  /** The files written (the report itself excepted). */
+  readonly files: readonly {
+    readonly path: string;
+    readonly bytes: number;
+    readonly sha256: string;
+  }[];
+  /** Things that a reader should know, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** One row of `compare`. */
+export interface CompareRow {
+  /** The method. */
+  readonly method: Method;
+  /** Its base metric. */
+  readonly metric: Metric;
+  /** The correction after the cut. */
+  readonly refit: Refit;
+  /** Same sizes in every layer, or each its own. */
+  readonly shape: Shape;
+  /** Asked for. */
+  readonly sparsity: number;
+  /** Counted. */
+  readonly reachedSparsity: number;
+  /** Perplexity of each text; `calibrated` where calibration had a text of this name. */
+  readonly perplexity: readonly {
+    readonly name: string;
+    readonly dense: number;
+    readonly pruned: number;
+    readonly calibrated: boolean;
+  }[];
+  /** Geometric mean over texts of pruned / dense perplexity. */
+  readonly geomeanRatio: number;
+  /** The same over texts that calibration had, if any. */
+  readonly calibratedRatio?: number;
+  /** The same over texts that it did not have, if any. */
+  readonly uncoveredRatio?: number;
+  /** The text that lost most. */
+  readonly worst: { readonly name: string; readonly ratio: number };
+}
+
+/** What `compare --json` prints. */
+export interface Comparison {
+  /** Name and version of the format. */
+  readonly schema: "gprune.compare/1";
+  /** The model. */
+  readonly model: { readonly source: string; readonly fingerprint: string };
+  /** The calibration texts. */
+  readonly calibration: readonly CalibrationRow[];
+  /** Tokens, windows and hash of each evaluation text. */
+  readonly texts: readonly Omit<PerplexityRow, "pruned">[];
+  /** One row for each combination. */
+  readonly rows: readonly CompareRow[];
+  /** Combinations that were left out, and why. */
+  readonly notes: readonly string[];
+}

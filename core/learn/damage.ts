@@ -1,0 +1,185 @@
+/**
+ * Learning damage: the loss that removing a part of one layer adds, measured by forward passes on windows kept back
+ * (METHOD 6). The dense prefix is shared by all probes of a layer.
+ * @module
+ */
+import type { DamageCurve, LearnedDamage, Statistics } from "../calibrate/types.ts";
+import type { ActivationStore } from "../engine/activations.ts";
+import type { Model } from "../model/types.ts";
+import { unitCount } from "../model/units.ts";
+import { type UnitOrder, unitOrder } from "../plan/order.ts";
+import type { PlanRequest } from "../plan/types.ts";
+import { domainWeights } from "../plan/weights.ts";
+import type { WorkOptions } from "../progress.ts";
+import type { HeldOutDomain, HeldOutRuns, PrunedBlock } from "./held_out.ts";
+
+/** Makes a layer as it is after the first `removed` units of an order have gone, refitted as the plan would. */
+export type PruneLayer = (order: UnitOrder, removed: number) => Promise<PrunedBlock>;
+
+/** Options of {@linkcode learnDamage}. */
+export interface LearnOptions extends WorkOptions {
+  /** Curves that an earlier run has measured. */
+  readonly finished?: readonly DamageCurve[];
+  /** Called with the curves of every finished layer. */
+  readonly onCurves?: (
+    curves: readonly DamageCurve[],
+    denseLoss?: readonly number[],
+  ) => Promise<void>;
+}
+
+/** Shares of the FFN neurons to remove when a curve is measured. */
+export const ffnFractions: readonly number[] = [0.15, 0.35, 0.6, 0.85];
+
+/**
+ * The numbers of units to remove when a curve is measured.
+ *
+ * @param units Units of the layer and kind
+ * @returns Growing numbers between 1 and units - 1; empty where there is but one unit
+ */
+export function probePoints(units: number): readonly number[] {
+  if (units <= 4) return Array.from({ length: units - 1 }, (_, index) => index + 1);
+  const points = ffnFractions.map((fraction) => Math.round(fraction * units));
+  return [...new Set(points)].filter((removed) => removed > 0 && removed < units);
+}
+
+/**
+ * Measures a damage curve for every layer and kind.
+ *
+ * @param runs Windows kept back, ready to run
+ * @param model The dense model
+ * @param statistics What calibration found
+ * @param request What is asked for (orders and refit follow it)
+ * @param domains The windows' domains
+ * @param pruneLayer Makes pruned layers
+ * @param options Progress, cancelling and resuming
+ * @returns The curves
+ * @throws {EngineError} if a block fails
+ * @throws {CancelledError} if cancelled
+ */
+export async function learnDamage(
+  runs: HeldOutRuns,
+  model: Model,
+  statistics: Statistics,
+  request: PlanRequest,
+  domains: readonly HeldOutDomain[],
+  pruneLayer: PruneLayer,
+  options: LearnOptions = {},
+): Promise<LearnedDamage> {
+  const layers = model.architecture.layers;
+  const curves: DamageCurve[] = [...options.finished ?? []];
+  const dense = await runs.openStore();
+  const probes = layers.map((_, layer) => layerProbes(statistics, layer, request));
+  const total = probes.reduce((sum, list, layer) => sum + list.length * (layers.length - layer), 0);
+  let done = 0;
+  const advance = (amount: number, layer: number) => {
+    done += amount;
+    const detail = `layer ${layer + 1} of ${layers.length}`;
+    options.onProgress?.({ stage: "learn", done, total, unit: "block runs", detail });
+  };
+  try {
+    await runs.embed(dense);
+    const denseLoss = await denseLosses(runs, dense, layers.length, options);
+    await runs.embed(dense);
+    for (const [layer, list] of probes.entries()) {
+      const known = curves.some((curve) => curve.layer === layer);
+      if (known) advance(list.length * (layers.length - layer), layer);
+      else {
+        const losses = await probeLosses(runs, dense, layer, layers.length, list, pruneLayer, {
+          ...options,
+          onBlock: () => advance(list.length, layer),
+        });
+        const found = curvesOf(list, losses, denseLoss, domains.map(({ name }) => name));
+        curves.push(...found);
+        await options.onCurves?.(found);
+      }
+      await runs.runBlock(layer, [dense], options);
+    }
+    const calibrationWindows = statistics.domains.reduce((sum, { windows }) => sum + windows, 0);
+    return {
+      domains: domains.map(({ name }) => name),
+      denseLoss,
+      curves,
+      calibrationPasses: runs.windowBlocks / (calibrationWindows * layers.length),
+    };
+  } finally {
+    await dense.close();
+  }
+}
+
+interface Probe {
+  readonly order: UnitOrder;
+  readonly removed: number;
+}
+
+function layerProbes(
+  statistics: Statistics,
+  layer: number,
+  request: PlanRequest,
+): readonly Probe[] {
+  return request.structures.flatMap((structure) => {
+    const order = unitOrder(statistics, layer, structure, request);
+    const units = unitCount(statistics.model.layers[layer], structure);
+    return probePoints(units).map((removed) => ({ order, removed }));
+  });
+}
+
+async function denseLosses(
+  runs: HeldOutRuns,
+  store: ActivationStore,
+  layers: number,
+  options: WorkOptions,
+): Promise<readonly number[]> {
+  for (let layer = 0; layer < layers; layer++) await runs.runBlock(layer, [store], options);
+  return (await runs.losses([store], options))[0];
+}
+
+/** Loss per probe and domain; all probes of a layer go through each later block together. */
+async function probeLosses(
+  runs: HeldOutRuns,
+  dense: ActivationStore,
+  layer: number,
+  layers: number,
+  probes: readonly Probe[],
+  pruneLayer: PruneLayer,
+  options: WorkOptions & { readonly onBlock: () => void },
+): Promise<readonly (readonly number[])[]> {
+  const stores: ActivationStore[] = [];
+  try {
+    for (const { order, removed } of probes) {
+      const into = await runs.openStore();
+      stores.push(into);
+      const pruned = await pruneLayer(order, removed);
+      await runs.runBlock(layer, [dense], { ...options, into, pruned });
+    }
+    options.onBlock();
+    for (let later = layer + 1; later < layers; later++) {
+      await runs.runBlock(later, stores, options);
+      options.onBlock();
+    }
+    return await runs.losses(stores, options);
+  } finally {
+    for (const store of stores) await store.close();
+  }
+}
+
+function curvesOf(
+  probes: readonly Probe[],
+  losses: readonly (readonly number[])[],
+  denseLoss: readonly number[],
+  domains: readonly string[],
+): readonly DamageCurve[] {
+  const weights = domainWeights(domains);
+  const kinds = [...new Set(probes.map(({ order }) => order))];
+  return kinds.map((order): DamageCurve => {
+    const own = probes.flatMap((probe, index) => probe.order === order ? [index] : []);
+    const perDomain = own.map((index) => losses[index].map((loss, d) => loss - denseLoss[d]));
+    return {
+      layer: order.layer,
+      structure: order.structure,
+      fractions: own.map((index) => probes[index].removed / order.order.length),
+      relativeErrors: own.map((index) => order.relativeError[probes[index].removed]),
+      damage: perDomain.map((row) => row.reduce((sum, loss, d) => sum + weights[d] * loss, 0)),
+      damagePerDomain: perDomain,
+    };
+  });
+}

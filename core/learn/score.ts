@@ -1,0 +1,79 @@
+/**
+ * Scoring: the removal orders that need whole matrices, worked out once per layer while its Gram matrices are at hand.
+ * @module
+ */
+import type { KindStatistics, LayerStatistics } from "../calibrate/types.ts";
+import { blockTensors } from "../model/open.ts";
+import { readTensor } from "../model/tensor_reader.ts";
+import type { BlockRole, Model, Structure } from "../model/types.ts";
+import { unitCount } from "../model/units.ts";
+import { balancedGram, equalUnits, obsOrder } from "../plan/obs.ts";
+import { domainWeights } from "../plan/weights.ts";
+import { breathe, type WorkOptions } from "../progress.ts";
+
+/** The projection that ends each kind of unit. */
+export const closingProjection: Readonly<Record<Structure, BlockRole>> = {
+  ffn: "down_proj.weight",
+  heads: "o_proj.weight",
+};
+
+/**
+ * Orders the units of a layer by exact output error.
+ *
+ * @param model The model
+ * @param layer Counted from 0
+ * @param statistics The layer's statistics, with Gram matrices
+ * @param domains Names of the statistics' domains
+ * @param options Cancelling and progress
+ * @returns The statistics with orders
+ * @throws {PlanError} if no domain has any activation
+ * @throws {CancelledError} if cancelled
+ */
+export async function scoreLayer(
+  model: Model,
+  layer: number,
+  statistics: LayerStatistics,
+  domains: readonly string[],
+  options: WorkOptions = {},
+): Promise<LayerStatistics> {
+  const total = model.architecture.layers.length;
+  options.onProgress?.({ stage: "score", done: layer, total, unit: "layers" });
+  const score = async (structure: Structure): Promise<KindStatistics> => {
+    const kind = statistics[structure];
+    const weight = blockTensors(model, layer).get(closingProjection[structure])!;
+    const channels = weight.shape[1];
+    const units = unitCount(model.architecture.layers[layer], structure);
+    const gram = await balancedKindGram(kind, domains, channels);
+    const obs = await obsOrder(
+      await readTensor(weight),
+      gram,
+      equalUnits(units, channels / units),
+      { signal: options.signal },
+    );
+    await breathe(options.signal);
+    return { ...kind, obs };
+  };
+  const scored = { ffn: await score("ffn"), heads: await score("heads") };
+  options.onProgress?.({ stage: "score", done: layer + 1, total, unit: "layers" });
+  return scored;
+}
+
+/**
+ * The Gram matrix of all domains, each of the same energy, `self` weighing as much as all others together.
+ *
+ * @param kind Statistics of one layer and kind
+ * @param domains Names of its domains
+ * @param channels Channels of the projection's input
+ * @returns `[channels, channels]`
+ */
+export async function balancedKindGram(
+  kind: KindStatistics,
+  domains: readonly string[],
+  channels: number,
+): Promise<Float64Array> {
+  const grams = [];
+  for (const { gram, tokens } of kind.domains) {
+    grams.push({ gram: await readTensor(gram!), tokens });
+  }
+  return balancedGram(grams, domainWeights(domains), channels);
+}

@@ -1,0 +1,171 @@
+/**
+ * What there is to know about a model before anything is done with it.
+ * @module
+ */
+import { familyOf } from "./families.ts";
+import type { DataType, LayerShape, Model, Structure } from "./types.ts";
+import { prunableParameters } from "./units.ts";
+
+/** What one export format can hold of a model. */
+export interface ExportCapability {
+  /** The format, as `--format` names it. */
+  readonly format: "hf" | "onnx" | "gguf";
+  /** Whether this version of gprune writes the format. */
+  readonly available: boolean;
+  /** What loads a model whose layers are all alike. */
+  readonly uniform: string;
+  /** What loads a model whose layers differ. */
+  readonly adaptive: string;
+  /** Whether the format has a place for the biases of `--refit bias`. */
+  readonly bias: string;
+}
+
+/** What {@linkcode inspectModel} tells. */
+export interface ModelSummary {
+  /** A short name. */
+  readonly name: string;
+  /** What the user asked for. */
+  readonly source: string;
+  /** The folder that holds its files. */
+  readonly folder: string;
+  /** The `model_type` of its config. */
+  readonly family: string;
+  /** How most of its numbers are stored. */
+  readonly dataType: DataType;
+  /** How many blocks it has. */
+  readonly layers: number;
+  /** Sizes of each block, and how many query heads share a key/value head. */
+  readonly shapes: readonly (LayerShape & { readonly queriesPerGroup: number })[];
+  /** Whether all blocks have the same sizes. */
+  readonly uniform: boolean;
+  /** Width of the residual stream. */
+  readonly hiddenSize: number;
+  /** Channels of a head. */
+  readonly headSize: number;
+  /** Tokens in the vocabulary. */
+  readonly vocabularySize: number;
+  /** Whether the output head is the embedding. */
+  readonly tiedEmbedding: boolean;
+  /** The longest text in tokens. */
+  readonly maxPositions: number;
+  /** How far attention looks back in tokens, where it is limited. */
+  readonly slidingWindow?: number;
+  /** The gate's activation. */
+  readonly activation: string;
+  /** The base of the rotary frequencies, and the name of their scaling. */
+  readonly rotary: { readonly theta: number; readonly scaling: string };
+  /** The biases that its blocks have. */
+  readonly biases: readonly string[];
+  /** Numbers in all tensors, and in the units that can be pruned. */
+  readonly parameters: {
+    readonly total: number;
+    readonly prunable: Readonly<Record<Structure | "all", number>>;
+  };
+  /** Bytes of the weight files. */
+  readonly bytes: number;
+  /** SHA-256 over config and weights. */
+  readonly fingerprint: string;
+  /** Files that belong in every copy. */
+  readonly companionFiles: readonly string[];
+  /** What each export format can hold. */
+  readonly exports: readonly ExportCapability[];
+}
+
+/**
+ * Sums a model up.
+ *
+ * @param model The model
+ * @returns Plain data: sizes, counts of parameters, what each export can hold
+ *
+ * @example
+ * ```ts
+ * import { inspectModel } from "./inspect.ts";
+ * import { openModel } from "./open.ts";
+ * const summary = inspectModel(await openModel());
+ * console.log(summary.parameters.prunable.all / summary.parameters.total);
+ * ```
+ */
+export function inspectModel(model: Model): ModelSummary {
+  const { architecture } = model;
+  const { layers, rotary } = architecture;
+  const prunable = prunableParameters(architecture);
+  return {
+    name: model.name,
+    source: model.source,
+    folder: model.folder,
+    family: architecture.family,
+    dataType: model.dataType,
+    layers: layers.length,
+    shapes: layers.map((shape) => ({
+      ...shape,
+      queriesPerGroup: shape.queryHeads / shape.keyValueHeads,
+    })),
+    uniform: isUniform(layers),
+    hiddenSize: architecture.hiddenSize,
+    headSize: architecture.headSize,
+    vocabularySize: architecture.vocabularySize,
+    tiedEmbedding: architecture.tiedEmbedding,
+    maxPositions: architecture.maxPositions,
+    ...(architecture.slidingWindow === undefined
+      ? {}
+      : { slidingWindow: architecture.slidingWindow }),
+    activation: architecture.activation,
+    rotary: { theta: rotary.theta, scaling: rotary.scaling },
+    biases: architecture.biases ?? [],
+    parameters: {
+      total: model.parameters,
+      prunable: { ...prunable, all: prunable.ffn + prunable.heads },
+    },
+    bytes: model.bytes,
+    fingerprint: model.fingerprint,
+    companionFiles: model.companionFiles,
+    exports: exportCapabilities(model),
+  };
+}
+
+/**
+ * Whether all layers have the same sizes, so that stock runtimes load the model.
+ *
+ * @param layers Sizes of the layers
+ * @returns True if they are alike
+ */
+export function isUniform(layers: readonly LayerShape[]): boolean {
+  const [first, ...others] = layers;
+  return others.every((shape) =>
+    shape.ffnWidth === first.ffnWidth && shape.keyValueHeads === first.keyValueHeads &&
+    shape.queryHeads === first.queryHeads
+  );
+}
+
+function exportCapabilities(model: Model): ExportCapability[] {
+  const family = familyOf(model.architecture.family);
+  const biasKeys = family.biases.flatMap(({ configKey }) => configKey ?? []);
+  const headSize = model.architecture.headSize;
+  return [
+    {
+      format: "hf",
+      available: true,
+      uniform: "loads in the stock classes",
+      adaptive: "needs a runtime that reads per_layer_config; the stock classes do not",
+      bias: biasKeys.length === 0
+        ? `${family.name} has no place for biases; use --refit lsq or none`
+        : `loads in the stock classes through ${biasKeys.join(" and ")}`,
+    },
+    {
+      format: "onnx",
+      available: false,
+      uniform: headSize % 8 === 0
+        ? "loads in ONNX Runtime"
+        : `needs attention without GroupQueryAttention: its head size ${headSize} is not a multiple of 8`,
+      adaptive: "each layer has its own cache sizes in the graph",
+      bias: "is part of the graph",
+    },
+    {
+      format: "gguf",
+      available: false,
+      uniform: "loads in llama.cpp as llama",
+      adaptive: "loads in llama.cpp as deci, with sizes for each layer",
+      bias: "has places on attention output and FFN down",
+    },
+  ];
+}

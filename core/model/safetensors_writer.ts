@@ -1,0 +1,190 @@
+/**
+ * Writing safetensors files tensor by tensor, so that only one is in memory at a time.
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { CancelledError, ExportError } from "../errors.ts";
+import { throwIfCancelled } from "../progress.ts";
+import { bytesPerNumber, numberCount } from "./number_formats.ts";
+import type { DataType } from "./types.ts";
+
+/** The most bytes that go to the disk in one call. */
+const CHUNK = 64 << 20;
+
+/** The bytes of a tensor, whole or in pieces. */
+export type TensorBytes = Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** A tensor to be written. */
+export interface TensorEntry {
+  /** Its name in the file. */
+  readonly name: string;
+  /** How its numbers are stored. */
+  readonly dataType: DataType;
+  /** Sizes of its axes, outermost first. */
+  readonly shape: readonly number[];
+  /** Makes its bytes; called once, when its turn has come. */
+  readonly bytes: () => TensorBytes | Promise<TensorBytes>;
+}
+
+/** Options of {@linkcode writeSafetensors}. */
+export interface WriteSafetensorsOptions {
+  /** Words for `__metadata__`; `{ format: "pt" }`, which transformers asks for, if absent. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Cancels the writing. */
+  readonly signal?: AbortSignal;
+  /** Called after every tensor, with how many there are in all. */
+  readonly onTensor?: (name: string, done: number, total: number) => void;
+}
+
+/** A file that was written. */
+export interface WrittenFile {
+  /** Its size in bytes. */
+  readonly bytes: number;
+  /** Its SHA-256 as hexadecimal digits. */
+  readonly sha256: string;
+}
+
+/**
+ * Writes a safetensors file. The header comes from names, types and shapes, so tensors are made one at a time. A file
+ * that could not be finished is removed.
+ *
+ * @param path The file; replaced if it is there
+ * @param entries The tensors in the order in which they are written
+ * @param options Metadata, cancellation
+ * @returns Size and hash of the file
+ * @throws {ExportError} if a name stands twice, a tensor's bytes do not fit its shape, or the disk refuses
+ * @throws {CancelledError} if the signal is aborted
+ *
+ * @example
+ * ```ts
+ * import { encode, writeSafetensors } from "./safetensors.ts";
+ * import { assertEquals } from "@std/assert";
+ * const path = await Deno.makeTempFile();
+ * const bytes = () => encode(new Float32Array([1, 2, 3]), "BF16");
+ * const written = await writeSafetensors(path, [{ name: "x", dataType: "BF16", shape: [3], bytes }]);
+ * assertEquals(written.bytes, (await Deno.stat(path)).size);
+ * await Deno.remove(path);
+ * ```
+ */
+export async function writeSafetensors(
+  path: string,
+  entries: readonly TensorEntry[],
+  options: WriteSafetensorsOptions = {},
+): Promise<WrittenFile> {
+  const header = makeHeader(path, entries, options.metadata ?? { format: "pt" });
+  throwIfCancelled(options.signal);
+  const file = await openForWriting(path);
+  try {
+    const sink = new Sink(file);
+    await sink.write(header);
+    for (const [index, entry] of entries.entries()) {
+      await writeEntry(sink, entry, options.signal);
+      options.onTensor?.(entry.name, index + 1, entries.length);
+    }
+    file.close();
+    return sink.finish();
+  } catch (error) {
+    file.close();
+    await Deno.remove(path).catch(() => undefined);
+    throw asExportError(path, error);
+  }
+}
+
+async function openForWriting(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path, { write: true, create: true, truncate: true });
+  } catch (error) {
+    throw asExportError(path, error);
+  }
+}
+
+/** A file that counts and hashes what goes into it. */
+class Sink {
+  readonly #file: Deno.FsFile;
+  readonly #hash = createHash("sha256");
+  #bytes = 0;
+
+  constructor(file: Deno.FsFile) {
+    this.#file = file;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#hash.update(bytes);
+    this.#bytes += bytes.length;
+    for (let done = 0; done < bytes.length;) {
+      done += await this.#file.write(bytes.subarray(done, done + CHUNK));
+    }
+  }
+
+  finish(): WrittenFile {
+    return { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
+  }
+}
+
+async function writeEntry(sink: Sink, entry: TensorEntry, signal?: AbortSignal): Promise<void> {
+  throwIfCancelled(signal);
+  const wanted = byteLength(entry);
+  const made = await entry.bytes();
+  let count = 0;
+  for await (const bytes of made instanceof Uint8Array ? [made] : made) {
+    throwIfCancelled(signal);
+    count += bytes.length;
+    if (count > wanted) break;
+    await sink.write(bytes);
+  }
+  if (count !== wanted) {
+    const got = count > wanted ? "more" : `${count}`;
+    throw new ExportError(
+      `Cannot write tensor '${entry.name}': its shape takes ${wanted} bytes and ${got} were made`,
+    );
+  }
+}
+
+function makeHeader(
+  path: string,
+  entries: readonly TensorEntry[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  // No prototype: a tensor may be called `__proto__`.
+  const header: Record<string, unknown> = Object.create(null);
+  header["__metadata__"] = metadata;
+  let position = 0;
+  for (const entry of entries) {
+    if (entry.name in header) {
+      throw new ExportError(`Cannot write '${path}': it would hold tensor '${entry.name}' twice`);
+    }
+    const end = position + byteLength(entry);
+    header[entry.name] = {
+      dtype: entry.dataType,
+      shape: entry.shape,
+      data_offsets: [position, end],
+    };
+    position = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  // Spaces at the end put the first tensor on a multiple of 8, so that readers can map it.
+  const padded = Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
+  bytes.set(json, 8);
+  return bytes;
+}
+
+function byteLength(entry: TensorEntry): number {
+  return numberCount(entry.shape) * bytesPerNumber(entry.dataType);
+}
+
+function asExportError(path: string, error: unknown): Error {
+  if (error instanceof ExportError || error instanceof CancelledError) return error;
+  if (!(error instanceof Error)) return new ExportError(`Cannot write '${path}': ${error}`);
+  // Errors of whoever makes the bytes say what is wrong by themselves; the disk's are given the file's name.
+  const ofDisk = error.name in Deno.errors || "code" in error;
+  return ofDisk
+    ? new ExportError(`Cannot write '${path}': ${diskReason(error)}`, { cause: error })
+    : error;
+}
+
+function diskReason(error: Error): string {
+  if ("code" in error && error.code === "ENOSPC") return "the disk is full";
+  return error instanceof Deno.errors.NotFound ? "its folder does not exist" : error.message;
+}

@@ -1,0 +1,228 @@
+/**
+ * Reading the numbers of tensors: whole, or some rows, as float32 or as they are stored.
+ * @module
+ */
+import { ModelError } from "../errors.ts";
+import { bytesPerNumber, decodeInto, isFloat, numberCount } from "./number_formats.ts";
+import type { MemoryTensor, Tensor, TensorView } from "./types.ts";
+
+/** Bytes that are converted at a time: small enough to stay in a processor's cache. */
+const PIECE = 4 << 20;
+
+/**
+ * Whether a tensor lies in a file.
+ *
+ * @param tensor A tensor, wherever it is
+ * @returns True for a view of a file, false for a tensor in memory
+ */
+export function isView(tensor: Tensor): tensor is TensorView {
+  return "path" in tensor;
+}
+
+/**
+ * Reads a tensor as float32. The event loop goes on between pieces of 4 MiB.
+ *
+ * @param tensor A view of a file, or a tensor in memory (whose own array comes back)
+ * @returns Its numbers, row-major
+ * @throws {ModelError} if the file has gone, is shorter than it was, or holds integers
+ *
+ * @example
+ * ```ts
+ * import { readTensor } from "./safetensors.ts";
+ * import { assertEquals } from "@std/assert";
+ * const tensor = { shape: [2], data: new Float32Array([1, 2]) };
+ * assertEquals(await readTensor(tensor), tensor.data);
+ * ```
+ */
+export async function readTensor(tensor: Tensor): Promise<Float32Array> {
+  if (!isView(tensor)) return tensor.data;
+  return await readNumbers(tensor, tensor.offset, numberCount(tensor.shape));
+}
+
+/**
+ * Reads a tensor as float32 in one go.
+ *
+ * @param tensor A view of a file, or a tensor in memory (whose own array comes back)
+ * @returns Its numbers, row-major
+ * @throws {ModelError} if the file has gone, is shorter than it was, or holds integers
+ */
+export function readTensorSync(tensor: Tensor): Float32Array {
+  if (!isView(tensor)) return tensor.data;
+  return readNumbersSync(tensor, tensor.offset, numberCount(tensor.shape));
+}
+
+/**
+ * Reads some rows (slices of the first axis) of a tensor as float32.
+ *
+ * @param tensor A view of a file, or a tensor in memory (a view of whose array comes back)
+ * @param first The first row, from 0
+ * @param count How many rows
+ * @returns Their numbers, row-major, `[count, …]`
+ * @throws {ModelError} if the tensor does not have these rows or cannot be read
+ */
+export async function readRows(
+  tensor: Tensor,
+  first: number,
+  count: number,
+): Promise<Float32Array> {
+  const rowSize = checkRows(tensor, first, count);
+  if (!isView(tensor)) return tensor.data.subarray(first * rowSize, (first + count) * rowSize);
+  return await readNumbers(tensor, rowOffset(tensor, first, rowSize), count * rowSize);
+}
+
+/**
+ * Reads some rows (slices of the first axis) of a tensor as float32 in one go.
+ *
+ * @param tensor A view of a file, or a tensor in memory (a view of whose array comes back)
+ * @param first The first row, from 0
+ * @param count How many rows
+ * @returns Their numbers, row-major, `[count, …]`
+ * @throws {ModelError} if the tensor does not have these rows or cannot be read
+ */
+export function readRowsSync(tensor: Tensor, first: number, count: number): Float32Array {
+  const rowSize = checkRows(tensor, first, count);
+  if (!isView(tensor)) return tensor.data.subarray(first * rowSize, (first + count) * rowSize);
+  return readNumbersSync(tensor, rowOffset(tensor, first, rowSize), count * rowSize);
+}
+
+/**
+ * Reads the bytes of a tensor as they are stored.
+ *
+ * @param tensor A view of a file
+ * @returns All its bytes
+ * @throws {ModelError} if the file has gone or is shorter than it was
+ */
+export async function readTensorBytes(tensor: TensorView): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(tensor.byteLength);
+  const file = openFile(tensor);
+  try {
+    file.seekSync(tensor.offset, Deno.SeekMode.Start);
+    for (let done = 0; done < bytes.length; done += PIECE) {
+      await fill(file, bytes.subarray(done, done + PIECE), tensor);
+    }
+    return bytes;
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Makes a tensor in memory out of numbers.
+ *
+ * @param shape Sizes of its axes, outermost first
+ * @param data Its numbers; zeros if absent
+ * @returns The tensor
+ */
+export function memoryTensor(
+  shape: readonly number[],
+  data: Float32Array = new Float32Array(numberCount(shape)),
+): MemoryTensor {
+  return { shape, data };
+}
+
+function checkRows(tensor: Tensor, first: number, count: number): number {
+  const rows = tensor.shape[0] ?? 1;
+  const whole = Number.isSafeInteger(first) && Number.isSafeInteger(count);
+  if (!whole || first < 0 || count < 0 || first + count > rows) {
+    const name = isView(tensor) ? `tensor '${tensor.name}'` : "a tensor in memory";
+    throw new ModelError(
+      `Cannot read rows ${first} to ${first + count - 1} of ${name}: it has ${rows} rows`,
+    );
+  }
+  return numberCount(tensor.shape.slice(1));
+}
+
+function rowOffset(tensor: TensorView, first: number, rowSize: number): number {
+  return tensor.offset + first * rowSize * bytesPerNumber(tensor.dataType);
+}
+
+async function readNumbers(
+  tensor: TensorView,
+  offset: number,
+  count: number,
+): Promise<Float32Array> {
+  const target = new Float32Array(count);
+  const file = openFile(tensor);
+  try {
+    file.seekSync(offset, Deno.SeekMode.Start);
+    for (const { bytes, convert } of pieces(tensor, target)) {
+      await fill(file, bytes, tensor);
+      convert();
+    }
+    return target;
+  } finally {
+    file.close();
+  }
+}
+
+function readNumbersSync(tensor: TensorView, offset: number, count: number): Float32Array {
+  const target = new Float32Array(count);
+  const file = openFile(tensor);
+  try {
+    file.seekSync(offset, Deno.SeekMode.Start);
+    for (const { bytes, convert } of pieces(tensor, target)) {
+      fillSync(file, bytes, tensor);
+      convert();
+    }
+    return target;
+  } finally {
+    file.close();
+  }
+}
+
+interface Piece {
+  /** To be filled from the file. */
+  readonly bytes: Uint8Array;
+  /** Turns the filled bytes into numbers of the target. */
+  readonly convert: () => void;
+}
+
+/** The places to read into, one after the other. Float32 goes straight to the target, the rest through one buffer. */
+function* pieces(tensor: TensorView, target: Float32Array): Generator<Piece> {
+  const { dataType } = tensor;
+  if (!isFloat(dataType)) {
+    throw cannotRead(tensor, `it holds ${dataType}, and floating-point numbers are wanted`);
+  }
+  const width = bytesPerNumber(dataType);
+  const step = PIECE / width;
+  const direct = dataType === "F32";
+  const buffer = new Uint8Array(direct ? 0 : Math.min(PIECE, target.length * width));
+  for (let done = 0; done < target.length; done += step) {
+    const part = target.subarray(done, done + step);
+    const bytes = direct
+      ? new Uint8Array(part.buffer, part.byteOffset, part.byteLength)
+      : buffer.subarray(0, part.length * width);
+    yield { bytes, convert: () => direct ? undefined : decodeInto(bytes, dataType, part) };
+  }
+}
+
+function openFile(tensor: TensorView): Deno.FsFile {
+  try {
+    return Deno.openSync(tensor.path);
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotFound ? "the file has gone" : String(error);
+    throw cannotRead(tensor, reason, error);
+  }
+}
+
+async function fill(file: Deno.FsFile, bytes: Uint8Array, tensor: TensorView): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const count = await file.read(bytes.subarray(done));
+    if (count === null) throw cannotRead(tensor, "the file is shorter than it was");
+    done += count;
+  }
+}
+
+function fillSync(file: Deno.FsFile, bytes: Uint8Array, tensor: TensorView): void {
+  for (let done = 0; done < bytes.length;) {
+    const count = file.readSync(bytes.subarray(done));
+    if (count === null) throw cannotRead(tensor, "the file is shorter than it was");
+    done += count;
+  }
+}
+
+function cannotRead(tensor: TensorView, reason: string, cause?: unknown): ModelError {
+  return new ModelError(`Cannot read tensor '${tensor.name}' of '${tensor.path}': ${reason}`, {
+    cause,
+  });
+}

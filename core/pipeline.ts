@@ -1,0 +1,228 @@
+/**
+ * The pipeline as functions: what `mod.ts` offers, in the order in which data flows.
+ * @module
+ */
+import { applyPlan as writePlan } from "./apply/apply.ts";
+import type { Statistics } from "./calibrate/types.ts";
+import { openEngine } from "./engine/open.ts";
+import type { Engine } from "./engine/types.ts";
+import type { Report } from "./evaluate/report.ts";
+import { writeFolder } from "./export/folder.ts";
+import { exportHuggingFace } from "./export/hf.ts";
+import type { Model } from "./model/types.ts";
+import type { PlanOptions } from "./plan/request.ts";
+import type { Plan, Refit } from "./plan/types.ts";
+import type { WorkOptions } from "./progress.ts";
+import { calibrateWith } from "./session/calibrate.ts";
+import { evaluateTexts, evaluationTexts, perplexityRows } from "./session/evaluation.ts";
+import { makeReport, type ReportStage } from "./session/report.ts";
+import { checkFormats, MemoryPeak, Stopwatch } from "./session/setup.ts";
+import type { Domain } from "./text/domains.ts";
+import { embeddedDomains, windowLength } from "./text/texts.ts";
+import { embeddedCalibrationKinds, type EmbeddedKind, embeddedKinds } from "./text/embedded/mod.ts";
+
+/** Options of everything that runs a model. */
+export interface EngineOptions extends WorkOptions {
+  /** What runs the model. Default `auto`. */
+  readonly engine?: "auto" | "onnx" | "webgpu";
+}
+
+/** Options of {@linkcode calibrate}. */
+export interface CalibrateOptions extends EngineOptions {
+  /** Windows per domain. Default 128. */
+  readonly samples?: number;
+  /** Tokens per window. Default min(2048, the model's own limit). */
+  readonly seqLen?: number;
+  /** Seed of sampling. Default 0. */
+  readonly seed?: number;
+  /** Whether text sampled from the model itself is a domain. Default true. */
+  readonly self?: boolean;
+  /** What the statistics are for. Default: `gprune` in the adaptive shape, whose statistics serve every plan. */
+  readonly request?: PlanOptions;
+  /** A folder for finished parts, so that matrices need not stay in memory. The caller removes it after use. */
+  readonly workFolder?: string;
+  /** Go on from what the work folder holds. Default false. */
+  readonly resume?: boolean;
+}
+
+/**
+ * Takes statistics of a model on texts: sums over tokens, Gram matrices, removal orders and damage curves.
+ *
+ * @param model The model
+ * @param domains Texts, two or more; fewer where `self` makes up for them
+ * @param options How much, and what for
+ * @returns Statistics that {@linkcode makePlan} makes plans from
+ * @throws {OptionError} if there are too few domains, or an option makes no sense
+ * @throws {TextError} if a text is too short
+ * @throws {EngineError} if the engine fails
+ * @throws {CancelledError} if cancelled
+ * @example
+ * ```ts
+ * import { calibrate, embeddedTexts, openModel } from "../mod.ts";
+ * const model = await openModel();
+ * const statistics = await calibrate(model, embeddedTexts("calibration"), {
+ *   samples: 2,
+ *   seqLen: 32,
+ *   request: { metric: "wanda-sp", refit: "none", structures: ["ffn"] },
+ * });
+ * console.log(statistics.layers.length);
+ * ```
+ */
+export async function calibrate(
+  model: Model,
+  domains: readonly Domain[],
+  options: CalibrateOptions = {},
+): Promise<Statistics> {
+  return await withEngine(options, async (engine) =>
+    await calibrateWith(
+      engine,
+      model,
+      domains.toSorted((a, b) => a.name < b.name ? -1 : 1),
+      options,
+    ));
+}
+
+/** Options of {@linkcode applyPlan}. */
+export interface ApplyPlanOptions extends WorkOptions {
+  /** What calibration found; needed for every refit but `none`. */
+  readonly statistics?: Statistics;
+  /** The folder to write the smaller model to; a new temporary folder if absent. */
+  readonly directory?: string;
+  /** How numbers are stored. Default `keep`: as they were. */
+  readonly dataType?: "keep" | "f32" | "f16" | "bf16";
+  /** Another refit than the plan's. */
+  readonly refit?: Refit;
+}
+
+/**
+ * Carries out a plan.
+ *
+ * @param model The dense model
+ * @param plan What stays of it
+ * @param options Statistics for the refit; where to write
+ * @returns The smaller model, opened from the folder that was written
+ * @throws {PlanError} if the plan is damaged or belongs to another model
+ * @throws {StatisticsError} if the refit needs statistics that are missing
+ * @throws {ExportError} if the disk refuses
+ * @throws {CancelledError} if cancelled
+ */
+export async function applyPlan(
+  model: Model,
+  plan: Plan,
+  options: ApplyPlanOptions = {},
+): Promise<Model> {
+  const directory = options.directory ?? await Deno.makeTempDir({ prefix: "gprune-" });
+  return (await writePlan(model, plan, { ...options, directory })).model;
+}
+
+/** Options of {@linkcode evaluate}. */
+export interface EvaluateOptions extends EngineOptions {
+  /** Tokens per window. Default min(2048, the model's own limit). */
+  readonly seqLen?: number;
+  /** First windows of each text; all if absent. */
+  readonly evalWindows?: number;
+}
+
+/**
+ * Measures perplexity per text, speed and size of a model.
+ *
+ * @param model The model, dense or pruned
+ * @param domains Texts that calibration did not see
+ * @param options Windows
+ * @returns A report whose perplexity rows have `dense` only
+ * @throws {TextError} if a text is too short
+ * @throws {EngineError} if the engine fails
+ * @throws {CancelledError} if cancelled
+ */
+export async function evaluate(
+  model: Model,
+  domains: readonly Domain[],
+  options: EvaluateOptions = {},
+): Promise<Report> {
+  return await withEngine(options, async (engine) => {
+    const watch = new Stopwatch<ReportStage>();
+    const seqLen = windowLength(model, options.seqLen);
+    const texts = await evaluationTexts(model, domains, seqLen, options.evalWindows);
+    const result = await watch.time(
+      "evaluate",
+      () => evaluateTexts(engine, model, texts, { ...options, which: "dense" }),
+    );
+    return makeReport({
+      engine,
+      model,
+      pruned: model,
+      request: { seed: 0, seqLen, evalWindows: options.evalWindows ?? "all" },
+      perplexity: perplexityRows(texts, result.perplexity, undefined, []),
+      speed: {
+        denseTokensPerSecond: result.tokensPerSecond,
+        prunedTokensPerSecond: result.tokensPerSecond,
+      },
+      watch,
+      memory: new MemoryPeak(),
+      files: [],
+      notes: [],
+    });
+  });
+}
+
+/** Options of {@linkcode exportModel}. */
+export interface ExportModelOptions extends WorkOptions {
+  /** The format. Default `hf`. */
+  readonly format?: string;
+  /** How numbers are stored. Default `keep`: as they are. */
+  readonly dataType?: "keep" | "f32" | "f16" | "bf16";
+  /** Replace the folder if it exists. Default false. */
+  readonly force?: boolean;
+}
+
+/**
+ * Writes a model, dense or pruned, to a folder, which appears whole or not at all.
+ *
+ * @param model The model
+ * @param out The folder to make
+ * @param options Format and data type
+ * @throws {OptionError} if the format is unknown, or the folder exists and may not be replaced
+ * @throws {ExportError} if the disk refuses
+ * @throws {CancelledError} if cancelled
+ */
+export async function exportModel(
+  model: Model,
+  out: string,
+  options: ExportModelOptions = {},
+): Promise<void> {
+  checkFormats([options.format ?? "hf"]);
+  await writeFolder(out, options, (partial) => exportHuggingFace(model, partial, options));
+}
+
+/**
+ * The embedded texts, which need no file: several kinds for calibration, and held-out text of all kinds.
+ *
+ * @param part `calibration` or `held-out`
+ * @param kinds Which kinds; those calibrated by default, or all
+ * @returns The texts
+ * @example
+ * ```ts
+ * import { embeddedTexts } from "../mod.ts";
+ * console.log(embeddedTexts("held-out").map(({ name }) => name).join(" "));
+ * ```
+ */
+export function embeddedTexts(
+  part: "calibration" | "held-out",
+  kinds: readonly EmbeddedKind[] = part === "calibration"
+    ? embeddedCalibrationKinds
+    : embeddedKinds,
+): readonly Domain[] {
+  return embeddedDomains(part, kinds);
+}
+
+async function withEngine<T>(
+  options: EngineOptions,
+  work: (engine: Engine) => Promise<T>,
+): Promise<T> {
+  const engine = await openEngine(options.engine ?? "auto");
+  try {
+    return await work(engine);
+  } finally {
+    await engine.close();
+  }
+}

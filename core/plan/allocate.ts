@@ -1,0 +1,217 @@
+/**
+ * Allocation: how much each layer and kind gives up under one budget of parameters (METHOD 6).
+ * @module
+ */
+import { PlanError } from "../errors.ts";
+
+/** What one layer and kind can give up, and what that costs. */
+export interface Prospect {
+  /** Units in all. */
+  readonly units: number;
+  /** Parameters of one unit. */
+  readonly unitParameters: number;
+  /** Loss added by removing the first k units, `[units + 1]`, never falling. */
+  readonly damage: ArrayLike<number>;
+  /** Units removed go in steps that leave a multiple of this. */
+  readonly multiple: number;
+  /** Units that must stay. */
+  readonly minimumKept: number;
+}
+
+/**
+ * Numbers of units that may be removed: those that leave a multiple, and none at all.
+ *
+ * @param prospect What can be given up
+ * @returns Growing numbers, from 0
+ */
+export function removalSteps(prospect: Prospect): readonly number[] {
+  const { units, multiple, minimumKept } = prospect;
+  const steps = [0];
+  const first = Math.floor((units - 1) / multiple) * multiple;
+  for (let kept = first; kept >= Math.max(minimumKept, 1); kept -= multiple) {
+    steps.push(units - kept);
+  }
+  return steps;
+}
+
+/**
+ * Spends a budget of parameters where the next removed parameter costs least: greedy on the lower convex hull of every
+ * damage curve, which is exact for convex curves; what is then left is spent by the smallest steps that still fit.
+ *
+ * @param prospects What each layer and kind can give up
+ * @param budget Parameters to remove
+ * @returns Units to remove from each; together within half a step of the budget
+ * @throws {PlanError} if all prospects together cannot give up as much
+ * @example
+ * ```ts
+ * import { allocate } from "./allocate.ts";
+ * const common = { units: 2, unitParameters: 1, multiple: 1, minimumKept: 1 };
+ * console.log(allocate([{ ...common, damage: [0, 5, 9] }, { ...common, damage: [0, 1, 9] }], 1)); // [0, 1]
+ * ```
+ */
+export function allocate(prospects: readonly Prospect[], budget: number): readonly number[] {
+  const steps = prospects.map(removalSteps);
+  const most = prospects.reduce(
+    (sum, prospect, i) => sum + steps[i].at(-1)! * prospect.unitParameters,
+    0,
+  );
+  if (budget > most + tolerance(prospects, steps)) {
+    throw new PlanError(
+      `Cannot remove ${
+        Math.round(budget)
+      } parameters: at least one unit must stay in every layer, so ${most} is the most; ask for a smaller --sparsity`,
+    );
+  }
+  const segments = prospects.flatMap((prospect, index) =>
+    hullSegments(prospect, steps[index], index)
+  )
+    .sort((a, b) => a.slope - b.slope || a.index - b.index || a.from - b.from);
+  const removed = new Array<number>(prospects.length).fill(0);
+  let left = budget;
+  for (const segment of segments) {
+    const { unitParameters } = prospects[segment.index];
+    // An earlier segment of this curve that did not fit bars the later ones.
+    if (removed[segment.index] !== segment.from) continue;
+    for (const step of steps[segment.index]) {
+      if (step <= segment.from || step > segment.to) continue;
+      const cost = (step - removed[segment.index]) * unitParameters;
+      if (cost > left) break;
+      removed[segment.index] = step;
+      left -= cost;
+    }
+  }
+  return spendRest(prospects, steps, removed, left);
+}
+
+interface Segment {
+  readonly index: number;
+  readonly from: number;
+  readonly to: number;
+  readonly slope: number;
+}
+
+/** Pieces of the lower convex hull of damage over parameters, over the steps that may be taken. */
+function hullSegments(
+  prospect: Prospect,
+  steps: readonly number[],
+  index: number,
+): readonly Segment[] {
+  const { damage, unitParameters } = prospect;
+  const hull: number[] = [];
+  const slope = (a: number, b: number) => (damage[b] - damage[a]) / ((b - a) * unitParameters);
+  for (const step of steps) {
+    while (hull.length > 1 && slope(hull.at(-2)!, hull.at(-1)!) >= slope(hull.at(-1)!, step)) {
+      hull.pop();
+    }
+    hull.push(step);
+  }
+  return hull.slice(1).map((to, at) => ({ index, from: hull[at], to, slope: slope(hull[at], to) }));
+}
+
+/** Takes the cheapest single steps that bring the sum nearer to the budget. */
+function spendRest(
+  prospects: readonly Prospect[],
+  steps: readonly (readonly number[])[],
+  removed: number[],
+  rest: number,
+): readonly number[] {
+  let left = rest;
+  for (;;) {
+    let best = -1, bestTo = 0, bestSlope = Infinity;
+    prospects.forEach((prospect, index) => {
+      const to = steps[index].find((step) => step > removed[index]);
+      if (to === undefined) return;
+      const cost = (to - removed[index]) * prospect.unitParameters;
+      if (Math.abs(left - cost) >= Math.abs(left)) return;
+      const slope = (prospect.damage[to] - prospect.damage[removed[index]]) / cost;
+      if (slope < bestSlope) [best, bestTo, bestSlope] = [index, to, slope];
+    });
+    if (best < 0) return removed;
+    left -= (bestTo - removed[best]) * prospects[best].unitParameters;
+    removed[best] = bestTo;
+  }
+}
+
+function tolerance(
+  prospects: readonly Prospect[],
+  steps: readonly (readonly number[])[],
+): number {
+  return Math.max(
+    ...prospects.map((prospect, i) =>
+      steps[i].length < 2 ? 0 : (steps[i][1] - steps[i][0]) * prospect.unitParameters
+    ),
+  );
+}
+
+/**
+ * Chooses the same sizes for every layer: all layers lose equally many units of a kind. Of the pairs that meet the
+ * budget the one with the least damage is taken.
+ *
+ * @param perKind For each kind, the prospects of all layers, all of the same size
+ * @param budget Parameters to remove
+ * @param share Where given, the share of units that every kind should lose, as near as whole units allow (baselines);
+ * the first kind makes up for the others' rounding
+ * @returns For each kind, units to remove from every layer
+ * @throws {PlanError} if the budget cannot be met
+ */
+export function allocateUniformly(
+  perKind: readonly (readonly Prospect[])[],
+  budget: number,
+  share?: number,
+): readonly number[] {
+  const steps = perKind.map((prospects) => removalSteps(prospects[0]));
+  const cost = (kind: number, step: number) =>
+    step * perKind[kind][0].unitParameters * perKind[kind].length;
+  const damage = (kind: number, step: number) =>
+    perKind[kind].reduce((sum, prospect) => sum + prospect.damage[step], 0);
+  const [first, ...others] = perKind.keys();
+  const choices = others.reduce<readonly (readonly number[])[]>(
+    (all, kind) => all.flatMap((chosen) => steps[kind].map((step) => [...chosen, step])),
+    [[]],
+  );
+  const reach = choices.map((chosen) => {
+    const spent = chosen.reduce((sum, step, at) => sum + cost(others[at], step), 0);
+    const own = nearest(steps[first], (budget - spent) / cost(first, 1));
+    const gap = Math.abs(budget - spent - cost(first, own));
+    const removed = [own, ...chosen];
+    return {
+      removed,
+      gap,
+      damage: removed.reduce((sum, step, kind) => sum + damage(kind, step), 0),
+    };
+  });
+  const step = steps[first].length < 2
+    ? cost(first, 1)
+    : cost(first, Math.max(...steps[first].slice(1).map((value, at) => value - steps[first][at])));
+  const smallestGap = Math.min(...reach.map(({ gap }) => gap));
+  if (smallestGap > step + 1e-6 && smallestGap > 0.005 * budget) {
+    const most = perKind.reduce((sum, _, kind) => sum + cost(kind, steps[kind].at(-1)!), 0);
+    throw new PlanError(
+      `Cannot remove ${
+        Math.round(budget)
+      } parameters with the same sizes in every layer: ${most} is the most, and the nearest whole step is ${
+        Math.round(smallestGap)
+      } away; ask for another --sparsity, a smaller --multiple or --shape adaptive`,
+    );
+  }
+  const fitting = reach.filter(({ gap }) => gap <= Math.max(smallestGap, step / 2 + 1e-6));
+  const distance = (removed: readonly number[]) =>
+    removed.reduce(
+      (sum, count, kind) =>
+        kind === 0 ? sum : sum + Math.abs(count / perKind[kind][0].units - (share ?? 0)),
+      0,
+    );
+  return fitting.reduce((best, candidate) =>
+    (share === undefined
+        ? candidate.damage < best.damage
+        : distance(candidate.removed) < distance(best.removed))
+      ? candidate
+      : best
+  ).removed;
+}
+
+function nearest(steps: readonly number[], wanted: number): number {
+  return steps.reduce((best, step) =>
+    Math.abs(step - wanted) < Math.abs(best - wanted) ? step : best
+  );
+}

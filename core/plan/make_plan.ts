@@ -1,0 +1,293 @@
+/**
+ * Making a plan: from statistics to the units that stay. Pure: no files, no engine, milliseconds.
+ * @module
+ */
+import type { LearnedDamage, Statistics } from "../calibrate/types.ts";
+import { PlanError, StatisticsError } from "../errors.ts";
+import type { Model, Structure } from "../model/types.ts";
+import { prunableParameters, unitCount, unitParameters } from "../model/units.ts";
+import { allocate, allocateUniformly, type Prospect } from "./allocate.ts";
+import { predictDamage } from "./damage.ts";
+import { type UnitOrder, unitOrder } from "./order.ts";
+import { type PlanOptions, resolveRequest } from "./request.ts";
+import type { LayerPlan, ModuleReport, Plan, PlanRequest } from "./types.ts";
+import { domainWeights } from "./weights.ts";
+
+/** How many units each layer and kind gives up: one number per order, in the orders' order. */
+export type Removals = readonly number[];
+
+/**
+ * Decides which units stay.
+ *
+ * @param model The model (only its description is looked at)
+ * @param statistics What calibration found
+ * @param options What is asked for; the rest takes the method's defaults
+ * @returns The plan
+ * @throws {OptionError} if an option makes no sense
+ * @throws {StatisticsError} if the statistics belong to another model, or lack what the metric needs
+ * @throws {PlanError} if the sparsity cannot be reached
+ */
+export function makePlan(model: Model, statistics: Statistics, options: PlanOptions = {}): Plan {
+  const draft = draftPlan(model, statistics, options);
+  return finishPlan(draft, draft.removals);
+}
+
+/** A plan whose allocation can still be changed. */
+export interface PlanDraft {
+  /** The model that it is for. */
+  readonly model: Model;
+  /** What is asked for. */
+  readonly request: PlanRequest;
+  /** The removal order of every layer and kind that may be cut. */
+  readonly orders: readonly UnitOrder[];
+  /** What each of them can give up, and the predicted cost. */
+  readonly prospects: readonly Prospect[];
+  /** Units that each of them gives up. */
+  readonly removals: Removals;
+}
+
+/**
+ * Orders units and allocates the budget, without choosing yet; see {@linkcode makePlan}.
+ *
+ * @param model The model
+ * @param statistics What calibration found
+ * @param options What is asked for
+ * @returns The draft
+ * @throws {OptionError} if an option makes no sense
+ * @throws {StatisticsError} if the statistics do not fit
+ * @throws {PlanError} if the sparsity cannot be reached
+ */
+export function draftPlan(
+  model: Model,
+  statistics: Statistics,
+  options: PlanOptions = {},
+): PlanDraft {
+  if (statistics.model.fingerprint !== model.fingerprint) {
+    throw new StatisticsError(
+      `Cannot plan for '${model.source}' with statistics of '${statistics.model.source}': they belong to another model`,
+    );
+  }
+  const request = resolveRequest(options, model.architecture.layers);
+  const orders = model.architecture.layers.flatMap((_, layer) =>
+    request.structures.map((structure) => unitOrder(statistics, layer, structure, request))
+  );
+  const prospects = orders.map((order) => prospectOf(model, request, order, statistics.learned));
+  const budget = prunableBudget(model, request);
+  return {
+    model,
+    request,
+    orders,
+    prospects,
+    removals: allocation(request, orders, prospects, budget, statistics.learned),
+  };
+}
+
+/**
+ * Chooses the units of a draft.
+ *
+ * @param draft The draft
+ * @param removals Units that each order gives up
+ * @returns The plan
+ */
+export function finishPlan(draft: PlanDraft, removals: Removals): Plan {
+  const { model, request, orders } = draft;
+  const kept = new Map(orders.map((order, index) => [
+    `${order.layer} ${order.structure}`,
+    Array.from(order.order.slice(removals[index])).sort((a, b) => a - b),
+  ]));
+  const shapes = model.architecture.layers;
+  const keptOf = (layer: number, structure: Structure) =>
+    kept.get(`${layer} ${structure}`) ??
+      Array.from({ length: unitCount(shapes[layer], structure) }, (_, unit) => unit);
+  const layers: readonly LayerPlan[] = shapes.map((_, layer) => ({
+    layer,
+    ffnKept: keptOf(layer, "ffn"),
+    keyValueHeadsKept: keptOf(layer, "heads"),
+  }));
+  const before = prunable(model, request.structures);
+  const removed = orders.reduce(
+    (sum, order, index) =>
+      sum +
+      removals[index] *
+        unitParameters(model.architecture, model.architecture.layers[order.layer], order.structure),
+    0,
+  );
+  return {
+    schema: "gprune.plan/1",
+    model: { source: model.source, fingerprint: model.fingerprint, layers: shapes },
+    request,
+    layers,
+    modules: orders.flatMap((order) => moduleReports(order, keptOf(order.layer, order.structure))),
+    result: {
+      sparsity: before === 0 ? 0 : removed / before,
+      prunableBefore: before,
+      prunableAfter: before - removed,
+    },
+  };
+}
+
+/**
+ * The parameters that a request removes.
+ *
+ * @param model The model
+ * @param request What is asked for
+ * @returns Sparsity × parameters of all units of its structures
+ */
+export function prunableBudget(model: Model, request: PlanRequest): number {
+  return request.sparsity * prunable(model, request.structures);
+}
+
+function prunable(model: Model, structures: readonly Structure[]): number {
+  const parameters = prunableParameters(model.architecture);
+  return structures.reduce((sum, structure) => sum + parameters[structure], 0);
+}
+
+function prospectOf(
+  model: Model,
+  request: PlanRequest,
+  order: UnitOrder,
+  learned: LearnedDamage | undefined,
+): Prospect {
+  const units = order.order.length;
+  const isProtected = request.protectedLayers?.includes(order.layer) ?? false;
+  const multiple = order.structure === "ffn" ? Math.min(request.multiple, units) : 1;
+  return {
+    units,
+    unitParameters: unitParameters(
+      model.architecture,
+      model.architecture.layers[order.layer],
+      order.structure,
+    ),
+    damage: damageOf(order, learned),
+    multiple,
+    minimumKept: isProtected ? units : multiple,
+  };
+}
+
+function damageOf(
+  order: UnitOrder,
+  learned: LearnedDamage | undefined,
+  weights?: readonly number[],
+): Float64Array {
+  const curve = learned?.curves.find(({ layer, structure }) =>
+    layer === order.layer && structure === order.structure
+  );
+  if (learned === undefined || curve === undefined) return predictDamage(order, undefined);
+  const shares = weights ?? domainWeights(learned.domains);
+  return predictDamage(
+    order,
+    curve,
+    curve.damagePerDomain.map((row) => row.reduce((sum, loss, d) => sum + shares[d] * loss, 0)),
+  );
+}
+
+function allocation(
+  request: PlanRequest,
+  orders: readonly UnitOrder[],
+  prospects: readonly Prospect[],
+  budget: number,
+  learned: LearnedDamage | undefined,
+): Removals {
+  if (request.shape === "uniform" || (request.method !== "gprune" && request.method !== "flap")) {
+    return uniformAllocation(request, orders, prospects, budget);
+  }
+  if (request.method === "flap") {
+    return allocate(prospects.map((prospect, i) => globalThreshold(prospect, orders[i])), budget);
+  }
+  if (request.objective === "worst" && learned !== undefined) {
+    return worstCase(orders, prospects, budget, learned);
+  }
+  return allocate(prospects, budget);
+}
+
+function uniformAllocation(
+  request: PlanRequest,
+  orders: readonly UnitOrder[],
+  prospects: readonly Prospect[],
+  budget: number,
+): Removals {
+  const perKind = request.structures.map((structure) =>
+    prospects.filter((_, index) => orders[index].structure === structure)
+  );
+  const share = request.method === "gprune" ? undefined : request.sparsity;
+  const removed = allocateUniformly(perKind, budget, share);
+  return orders.map((order) => removed[request.structures.indexOf(order.structure)]);
+}
+
+/**
+ * FLAP's allocation (arXiv 2312.11983): scores standardised per layer and kind, one threshold for all. Its threshold
+ * looks at scores, not at scores per parameter, so the slope of this stand-in for damage is the score itself.
+ */
+function globalThreshold(prospect: Prospect, order: UnitOrder): Prospect {
+  const { scores } = order;
+  const mean = scores.reduce((a, b) => a + b, 0) / scores.length;
+  const deviation = Math.sqrt(
+    scores.reduce((sum, score) => sum + (score - mean) ** 2, 0) / scores.length,
+  ) || 1;
+  const damage = new Float64Array(scores.length + 1);
+  // The constant keeps slopes positive and changes no comparison.
+  order.order.forEach((unit, index) => {
+    const standardised = (scores[unit] - mean) / deviation + 1e3;
+    damage[index + 1] = damage[index] + standardised * prospect.unitParameters;
+  });
+  return { ...prospect, damage };
+}
+
+/**
+ * Makes the worst domain's predicted loss small: domains that lose most gain weight, round by round (multiplicative
+ * weights), and the best round is kept.
+ */
+function worstCase(
+  orders: readonly UnitOrder[],
+  prospects: readonly Prospect[],
+  budget: number,
+  learned: LearnedDamage,
+): Removals {
+  const domains = learned.domains.length;
+  const single = learned.domains.map((_, domain) =>
+    orders.map((order) =>
+      damageOf(order, learned, learned.domains.map((_, d) => d === domain ? 1 : 0))
+    )
+  );
+  let weights: readonly number[] = learned.domains.map(() => 1 / domains);
+  let best: { readonly removals: Removals; readonly worst: number } | undefined;
+  for (let round = 0; round < 12; round++) {
+    const weighted = prospects.map((prospect, i) => ({
+      ...prospect,
+      damage: prospect.damage.length === 0
+        ? prospect.damage
+        : Float64Array.from(prospect.damage, (_, k) =>
+          weights.reduce((sum, weight, d) => sum + weight * single[d][i][k], 0)),
+    }));
+    const removals = allocate(weighted, budget);
+    const losses = single.map((curves) =>
+      curves.reduce((sum, curve, i) => sum + curve[removals[i]], 0)
+    );
+    const worst = Math.max(...losses);
+    if (best === undefined || worst < best.worst) best = { removals, worst };
+    const scaled = weights.map((weight, d) => weight * Math.exp(losses[d] / (worst || 1)));
+    const sum = scaled.reduce((a, b) => a + b, 0);
+    weights = scaled.map((weight) => weight / sum);
+  }
+  if (best === undefined) throw new PlanError("Cannot plan for the worst domain: there is none");
+  return best.removals;
+}
+
+function moduleReports(order: UnitOrder, kept: readonly number[]): readonly ModuleReport[] {
+  const stays = new Set(kept);
+  return order.modules.map((module, index) => {
+    const units = module.members.length;
+    const left = module.members.reduce((sum, unit) => sum + (stays.has(unit) ? 1 : 0), 0);
+    return {
+      layer: order.layer,
+      structure: order.structure,
+      module: index,
+      units,
+      kept: left,
+      sensitivity: module.sensitivity,
+      reliability: module.reliability,
+      source: module.source,
+      sparsity: 1 - left / units,
+    };
+  });
+}

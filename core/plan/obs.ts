@@ -1,0 +1,274 @@
+/**
+ * Removal by exact output error, the metric `obs`.
+ *
+ * A unit's channels are columns of the closing projection W `[m, n]`. What their loss costs in output error
+ * tr(ΔW H ΔWᵀ), after the columns that stay have been refitted to make up for it, follows from H⁻¹ alone (Hassibi and
+ * Stork, "Second Order Derivatives for Network Pruning: Optimal Brain Surgeon", 1992; for groups of columns Kurtić,
+ * Frantar and Alistarh, "ZipLM", 2023, and Ling and others, "SlimGPT", 2024). H = G + λ · mean(diag G) · I, with G the
+ * Gram matrix of the projection's inputs.
+ * @module
+ */
+import type { RemovalOrder } from "../calibrate/types.ts";
+import { PlanError } from "../errors.ts";
+import { choleskyDamped, invertSymmetric } from "../linear/cholesky.ts";
+import { makePace, type Pace } from "../linear/pace.ts";
+import { addProduct, multiplyTransposed, take, transpose, whole } from "../linear/product.ts";
+import { diagonalSum, range, Remaining, rowEnergies, type UnitChannels } from "./obs_remaining.ts";
+
+export type { UnitChannels };
+
+/** The ridge λ as a share of the mean of G's diagonal. Between 1e-3 and 1e-1 it hardly matters (METHOD). */
+export const defaultRidge = 1e-2;
+
+/** Options of {@linkcode obsOrder} and {@linkcode errorsAlongOrder}. */
+export interface ObsOptions {
+  /** λ. Default {@linkcode defaultRidge}. */
+  readonly ridge?: number;
+  /** Units removed between two looks at all scores. Default 8 for single channels, 1 for groups. */
+  readonly atOnce?: number;
+  /** Cancels the work. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Cuts channels into units of equal size, in their order: FFN neurons are single channels, the channels of a KV group
+ * are those of its query heads, which lie side by side.
+ *
+ * @param units How many units
+ * @param channelsPerUnit Channels of each
+ * @returns The channels of each unit
+ * @example
+ * ```ts
+ * import { equalUnits } from "./obs.ts";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(equalUnits(2, 3).map((unit) => Array.from(unit)), [[0, 1, 2], [3, 4, 5]]);
+ * ```
+ */
+export function equalUnits(units: number, channelsPerUnit: number): UnitChannels {
+  return Array.from(
+    { length: units },
+    (_, unit) => Int32Array.from({ length: channelsPerUnit }, (_, i) => unit * channelsPerUnit + i),
+  );
+}
+
+/**
+ * The balanced Gram matrix of several domains, Σ_d w_d · G_d / (trace(G_d) / n): every domain has the same energy, so
+ * that none drowns the others.
+ *
+ * @param domains Σ x xᵀ of each domain, `[n, n]`; their numbers of tokens cancel. A domain without energy is left out
+ * @param weights How much each domain counts; only their ratios matter
+ * @param n Channels
+ * @returns `[n, n]`, with a trace of n
+ * @throws {PlanError} if no domain has energy, or sizes do not fit
+ */
+export function balancedGram(
+  domains: readonly { readonly gram: Float32Array | Float64Array; readonly tokens: number }[],
+  weights: readonly number[],
+  n: number,
+): Float64Array {
+  const balanced = new Float64Array(n * n);
+  let total = 0;
+  domains.forEach(({ gram, tokens }, domain) => {
+    if (gram.length !== n * n) {
+      throw new PlanError(
+        `Cannot balance Gram matrices: one of ${gram.length} numbers was given for ${n} channels`,
+      );
+    }
+    const trace = diagonalSum(gram, n);
+    if (!(trace > 0 && tokens > 0 && weights[domain] > 0)) return;
+    total += weights[domain];
+    const factor = weights[domain] * n / trace;
+    for (let index = 0; index < gram.length; index++) balanced[index] += factor * gram[index];
+  });
+  if (total === 0) {
+    throw new PlanError("Cannot balance Gram matrices: no domain has any activation");
+  }
+  for (let index = 0; index < balanced.length; index++) balanced[index] /= total;
+  return balanced;
+}
+
+/**
+ * The order in which units go when each time those go whose loss, refitted, costs least.
+ *
+ * Costs about n² (m + n) multiplications. `refittedError` is the sum of the exact costs, which include what the ridge
+ * charges; `plainError` is tr(W_P G_PP W_Pᵀ) over the removed channels P. Both are shares of tr(W G Wᵀ).
+ *
+ * @param weight The closing projection W, row-major, `[m, n]`
+ * @param gram The balanced Gram matrix of its inputs, symmetric, `[n, n]`
+ * @param units The channels of each unit
+ * @param options Ridge, units at once, cancellation
+ * @returns The order and the errors along it
+ * @throws {PlanError} if the sizes do not fit or the units do not share out all channels
+ * @throws {StatisticsError} if the Gram matrix holds numbers that are not finite
+ * @throws {CancelledError} if the signal is aborted
+ */
+export async function obsOrder(
+  weight: Float32Array | Float64Array,
+  gram: Float64Array,
+  units: UnitChannels,
+  options: ObsOptions = {},
+): Promise<RemovalOrder> {
+  const n = checkSizes(weight, gram, units);
+  const pace = makePace(options.signal);
+  const singles = units.every((unit) => unit.length === 1);
+  const atOnce = Math.max(1, Math.floor(options.atOnce ?? (singles ? 8 : 1)));
+  const { factor } = await choleskyDamped(gram, n, ridgeOf(gram, n, options), pace);
+  const state = new Remaining(weight, await invertSymmetric(factor, n, pace), n);
+  const order = new Int32Array(units.length);
+  const costs = new Float64Array(units.length);
+  let left = Array.from(units, (_, unit) => unit);
+  for (let done = 0; done < units.length;) {
+    const scores = singles
+      ? state.channelScores(left, units)
+      : await state.groupScores(left, units, pace);
+    const chosen = lowest(scores, Math.min(atOnce, left.length)).map((index) => left[index]);
+    const increases = await state.remove(chosen.flatMap((unit) => Array.from(units[unit])), pace);
+    let channel = 0;
+    for (const unit of chosen) {
+      for (let i = 0; i < units[unit].length; i++) costs[done] += increases[channel++];
+      order[done++] = unit;
+    }
+    const gone = new Set(chosen);
+    left = left.filter((unit) => !gone.has(unit));
+  }
+  const plain = await plainCosts(weight, gram, n, channelsAlong(order, units), pace);
+  const perUnit = sumPerUnit(plain.costs, order, units);
+  return {
+    order,
+    refittedError: cumulative(costs, plain.energy),
+    plainError: cumulative(perUnit, plain.energy),
+  };
+}
+
+/**
+ * The same errors as {@linkcode obsOrder} gives, along an order that something else has made.
+ *
+ * With the channels listed from the last to go to the first, and H = M Mᵀ in that listing, the cost of losing the last
+ * k columns is the energy of the last k columns of W M: no inverse is needed.
+ *
+ * @param weight The closing projection W, row-major, `[m, n]`
+ * @param gram The balanced Gram matrix of its inputs, symmetric, `[n, n]`
+ * @param units The channels of each unit
+ * @param order Unit numbers, first to go first
+ * @param options Ridge, cancellation
+ * @returns The errors after the first k units, `[units + 1]`, as shares of tr(W G Wᵀ)
+ * @throws {PlanError} if the sizes do not fit, or the order is not one of all units
+ * @throws {StatisticsError} if the Gram matrix holds numbers that are not finite
+ * @throws {CancelledError} if the signal is aborted
+ */
+export async function errorsAlongOrder(
+  weight: Float32Array | Float64Array,
+  gram: Float64Array,
+  units: UnitChannels,
+  order: ArrayLike<number>,
+  options: ObsOptions = {},
+): Promise<Pick<RemovalOrder, "plainError" | "refittedError">> {
+  const n = checkSizes(weight, gram, units);
+  const seen = new Set(Array.from(order).filter((unit) => units[unit] !== undefined));
+  if (order.length !== units.length || seen.size !== units.length) {
+    throw new PlanError(
+      `Cannot follow an order of ${order.length} units: it must name each of ${units.length} once`,
+    );
+  }
+  const pace = makePace(options.signal);
+  const channels = channelsAlong(order, units);
+  const m = weight.length / n;
+  const reversed = channels.toReversed();
+  const { factor } = await choleskyDamped(
+    take(gram, n, reversed, reversed),
+    n,
+    ridgeOf(gram, n, options),
+    pace,
+  );
+  const columns = whole(transpose(factor, n, n), n, n);
+  const turned = whole(take(weight, n, range(m), reversed), m, n);
+  const energies = rowEnergies(await multiplyTransposed(columns, turned, pace), n, m).reverse();
+  const plain = await plainCosts(weight, gram, n, channels, pace);
+  return {
+    refittedError: cumulative(sumPerUnit(energies, order, units), plain.energy),
+    plainError: cumulative(sumPerUnit(plain.costs, order, units), plain.energy),
+  };
+}
+
+/** Increases of tr(W_P G_PP W_Pᵀ) as channels join P one by one, and tr(W G Wᵀ). */
+async function plainCosts(
+  weight: Float32Array | Float64Array,
+  gram: Float64Array,
+  n: number,
+  channels: ArrayLike<number>,
+  pace: Pace,
+): Promise<{ readonly costs: Float64Array; readonly energy: number }> {
+  const m = weight.length / n;
+  const columns = whole(transpose(weight, m, n), n, m);
+  const products = new Float64Array(n * n);
+  await addProduct(whole(products, n, n), columns, columns, { lowerOnly: true, pace });
+  const costs = new Float64Array(n);
+  let energy = 0;
+  for (let index = 0; index < n; index++) {
+    const own = channels[index];
+    let cross = 0;
+    for (let before = 0; before < index; before++) {
+      const other = channels[before];
+      const at = own > other ? own * n + other : other * n + own;
+      cross += products[at] * gram[at];
+    }
+    costs[index] = products[own * (n + 1)] * gram[own * (n + 1)] + 2 * cross;
+    energy += costs[index];
+  }
+  return { costs, energy };
+}
+
+function checkSizes(
+  weight: Float32Array | Float64Array,
+  gram: Float64Array,
+  units: UnitChannels,
+): number {
+  const n = units.reduce((sum, unit) => sum + unit.length, 0);
+  const seen = new Set(units.flatMap((unit) => Array.from(unit)));
+  const fits = n > 0 && gram.length === n * n && weight.length > 0 && weight.length % n === 0;
+  if (!fits || seen.size !== n || !Array.from(seen).every((c) => c >= 0 && c < n && c % 1 === 0)) {
+    throw new PlanError(
+      `Cannot order units: ${weight.length} weights, a Gram matrix of ${gram.length} numbers and units of ${n} channels do not fit together`,
+    );
+  }
+  return n;
+}
+
+function ridgeOf(gram: Float64Array, n: number, { ridge = defaultRidge }: ObsOptions): number {
+  return ridge * diagonalSum(gram, n) / n;
+}
+
+/** Indices of the lowest scores, lowest first; of equal ones the first. */
+function lowest(scores: Float64Array, count: number): number[] {
+  return Array.from(range(scores.length))
+    .sort((a, b) => scores[a] - scores[b] || a - b)
+    .slice(0, count);
+}
+
+function channelsAlong(order: ArrayLike<number>, units: UnitChannels): Int32Array {
+  return Int32Array.from(Array.from(order).flatMap((unit) => Array.from(units[unit])));
+}
+
+function sumPerUnit(
+  costs: Float64Array,
+  order: ArrayLike<number>,
+  units: UnitChannels,
+): Float64Array {
+  let channel = 0;
+  return Float64Array.from(order, (unit) => {
+    let sum = 0;
+    for (let i = 0; i < units[unit].length; i++) sum += costs[channel++];
+    return sum;
+  });
+}
+
+/** Sums of the first k costs as shares of an energy, `[costs + 1]`. */
+function cumulative(costs: Float64Array, energy: number): Float64Array {
+  const sums = new Float64Array(costs.length + 1);
+  // A projection whose input is always zero has no output to be wrong.
+  const scale = energy > 0 ? 1 / energy : 0;
+  for (let index = 0; index < costs.length; index++) {
+    sums[index + 1] = sums[index] + costs[index] * scale;
+  }
+  return sums;
+}

@@ -1,0 +1,98 @@
+/**
+ * Plans in files: JSON with a schema.
+ * @module
+ */
+import { z } from "zod";
+import { PlanError } from "../errors.ts";
+import { methods, metrics, refits, shapes, structures, switches } from "./request.ts";
+import type { Plan } from "./types.ts";
+
+const count = z.number().int().min(0);
+const planShape = z.object({
+  schema: z.literal("gprune.plan/1"),
+  model: z.object({
+    source: z.string(),
+    fingerprint: z.string(),
+    layers: z.array(z.object({ ffnWidth: count, keyValueHeads: count, queryHeads: count })),
+  }),
+  request: z.object({
+    method: z.enum(methods),
+    metric: z.enum(metrics),
+    sparsity: z.number().min(0).lt(1),
+    structures: z.array(z.enum(structures)),
+    shape: z.enum(shapes),
+    refit: z.enum(refits),
+    modules: count,
+    multiple: count,
+    switch: z.enum(switches),
+    scoreDomains: z.array(z.string()).optional(),
+    objective: z.enum(["mean", "worst"]),
+    seed: z.number(),
+    protectedLayers: z.array(count).optional(),
+  }),
+  layers: z.array(z.object({
+    layer: count,
+    ffnKept: z.array(count),
+    keyValueHeadsKept: z.array(count),
+  })),
+  modules: z.array(z.object({
+    layer: count,
+    structure: z.enum(structures),
+    module: count,
+    units: count,
+    kept: count,
+    sensitivity: z.number(),
+    reliability: z.number(),
+    source: z.enum(["activation", "magnitude", "blend"]),
+    sparsity: z.number(),
+  })),
+  result: z.object({ sparsity: z.number(), prunableBefore: count, prunableAfter: count }),
+  statistics: z.string().optional(),
+});
+
+/** A plan as it lies in a file. */
+export interface PlanFile {
+  /** The plan. */
+  readonly plan: Plan;
+  /** The file of statistics that it was made from, if it was made from one. */
+  readonly statistics?: string;
+}
+
+/**
+ * Writes a plan to a file.
+ *
+ * @param plan The plan
+ * @param path The file; replaced if it is there
+ * @param options The path of the statistics that it was made from
+ */
+export async function savePlan(
+  plan: Plan,
+  path: string,
+  options: { readonly statistics?: string } = {},
+): Promise<void> {
+  await Deno.writeTextFile(path, `${JSON.stringify({ ...plan, ...options }, null, 1)}\n`);
+}
+
+/**
+ * Reads a plan from a file.
+ *
+ * @param path A file that {@linkcode savePlan} wrote
+ * @returns The plan
+ * @throws {PlanError} if the file is missing, damaged or something else
+ */
+export async function loadPlan(path: string): Promise<PlanFile> {
+  try {
+    const parsed = planShape.safeParse(JSON.parse(await Deno.readTextFile(path)));
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      throw new Error(`field '${issue.path.join(".")}': ${issue.message}`);
+    }
+    const { statistics, ...plan } = parsed.data;
+    return { plan, statistics };
+  } catch (cause) {
+    const reason = cause instanceof Deno.errors.NotFound
+      ? "no such file"
+      : (cause as Error).message;
+    throw new PlanError(`Cannot read plan '${path}': ${reason}`, { cause });
+  }
+}

@@ -1,0 +1,15 @@
+/**
+ * The pipeline as jobs that tell what they do through events: what the command line, the screens and `mod.ts` share.
+ * @module
+ */
+export { prune } from "./session/prune.ts";
+export { compareJob } from "./session/compare.ts";
+export {
+  applyJob,
+  calibrateJob,
+  evaluateJob,
+  exportJob,
+  inspectJob,
+  planJob,
+} from "./session/jobs.ts";
+export type * from "./session/types.ts";

@@ -1,0 +1,306 @@
+/**
+ * Calibration: texts and the model's own words through the model, to statistics that plans are made from.
+ * @module
+ */
+import { collect, type DomainWindows } from "../calibrate/collect.ts";
+import { clusterWindows, sampleSelf } from "../calibrate/self.ts";
+import type { DomainRecord, LayerStatistics, Statistics } from "../calibrate/types.ts";
+import type { Engine } from "../engine/types.ts";
+import { OptionError } from "../errors.ts";
+import { learnDamage, probePoints } from "../learn/damage.ts";
+import { type HeldOutDomain, HeldOutRuns } from "../learn/held_out.ts";
+import { layerPruner } from "../learn/pruner.ts";
+import { scoreLayer } from "../learn/score.ts";
+import type { Model } from "../model/types.ts";
+import { unitCount } from "../model/units.ts";
+import { type PlanOptions, resolveRequest } from "../plan/request.ts";
+import type { PlanRequest } from "../plan/types.ts";
+import { selfDomain } from "../plan/weights.ts";
+import type { WorkOptions } from "../progress.ts";
+import type { Domain } from "../text/domains.ts";
+import { windowLength, windowsOf } from "../text/texts.ts";
+import { hashWindows, heldOutCount, sampleWindows } from "../text/windows.ts";
+import { Checkpoint } from "./checkpoint.ts";
+
+/** Options of {@linkcode calibrateWith}. */
+export interface CalibrationSettings extends WorkOptions {
+  /** Windows per domain. Default 128. */
+  readonly samples?: number;
+  /** Tokens per window. Default min(2048, the model's own limit). */
+  readonly seqLen?: number;
+  /** Seed of sampling. Default 0. */
+  readonly seed?: number;
+  /** Whether text sampled from the model itself is a domain. Default true. */
+  readonly self?: boolean;
+  /** What the statistics are for: it decides what is learned. Default: everything, for the adaptive shape. */
+  readonly request?: PlanOptions;
+  /** Whether Gram matrices are summed. Default: where the request needs them. */
+  readonly gram?: boolean;
+  /** Whether damage is learned. Default: where the request can use it. */
+  readonly learn?: boolean;
+  /** A folder for what an interrupted run leaves; big matrices stay there until the caller removes it. */
+  readonly workFolder?: string;
+  /** Whether to go on from what the folder holds. Default false: it is emptied first. */
+  readonly resume?: boolean;
+  /** Called with things that a person should know, one sentence each. */
+  readonly onNote?: (message: string) => void;
+}
+
+/** Groups that `self` is split into where it is the only domain. */
+const selfGroups = 4;
+/** Learning may cost this many passes over the calibration windows. */
+export const learningPasses = 4;
+
+/**
+ * Calibrates a model on domains.
+ *
+ * @param engine What runs the model
+ * @param model The model
+ * @param domains Texts; none, or one, if `self` makes up for it
+ * @param settings How much, and what for
+ * @returns Statistics
+ * @throws {OptionError} if there are too few domains, or a setting makes no sense
+ * @throws {TextError} if a text is too short
+ * @throws {EngineError} if the engine fails
+ * @throws {CancelledError} if cancelled
+ */
+export async function calibrateWith(
+  engine: Engine,
+  model: Model,
+  domains: readonly Domain[],
+  settings: CalibrationSettings = {},
+): Promise<Statistics> {
+  const { samples = 128, seed = 0 } = settings;
+  if (!Number.isInteger(samples) || samples < 1) {
+    throw new OptionError(`Cannot calibrate on ${samples} windows: give --samples 1 or more`);
+  }
+  const request = resolveRequest(
+    settings.request ?? { shape: "adaptive" },
+    model.architecture.layers,
+  );
+  requireDomains(domains, request, settings.self ?? true);
+  const seqLen = windowLength(model, settings.seqLen);
+  const given = await givenWindows(model, domains, samples, seqLen, seed);
+  const checkpoint = await Checkpoint.open(settings.workFolder, settings.resume ?? false, {
+    fingerprint: model.fingerprint,
+    seqLen,
+    samples,
+    seed,
+    self: settings.self ?? true,
+    texts: domains.map(({ name, sha256 }) => `${name} ${sha256}`),
+  }, settings.onNote);
+  const self = settings.self === false
+    ? []
+    : await selfWindows(engine, model, samples, seqLen, seed, checkpoint, settings);
+  const windows = withSelf(given, self, seed)
+    .toSorted((a, b) => a.name < b.name ? -1 : 1);
+  noteShortTexts(windows, samples, settings.onNote);
+  const gram = settings.gram ?? (request.metric === "obs" || request.refit === "lsq");
+  const layers = await collectLayers(engine, model, windows, gram, request, checkpoint, settings);
+  const statistics: Statistics = {
+    schema: "gprune.statistics/1",
+    model: {
+      source: model.source,
+      fingerprint: model.fingerprint,
+      layers: model.architecture.layers,
+    },
+    seed,
+    domains: windows.map((domain) => recordOf(domain, domains, seqLen)),
+    layers,
+  };
+  const wanted = settings.learn ??
+    (request.method === "gprune" &&
+      (request.shape === "adaptive" || request.structures.length > 1));
+  if (!wanted) return statistics;
+  return await withLearned(engine, model, statistics, windows, request, checkpoint, settings);
+}
+
+function requireDomains(domains: readonly Domain[], request: PlanRequest, self: boolean): void {
+  if (domains.some(({ name }) => name === selfDomain)) {
+    throw new OptionError(
+      `Cannot name a text '${selfDomain}': that is the text sampled from the model; rename it`,
+    );
+  }
+  if (domains.length === 0 && !self) {
+    throw new OptionError(
+      "Cannot calibrate on nothing: give --calib NAME=PATH, or leave out --no-self",
+    );
+  }
+  if (request.method === "gprune" && domains.length < 2 && !self) {
+    throw new OptionError(
+      `Cannot measure how ranks move between texts with '${
+        domains[0].name
+      }' alone: give a second --calib NAME=PATH, or leave out --no-self`,
+    );
+  }
+}
+
+async function givenWindows(
+  model: Model,
+  domains: readonly Domain[],
+  samples: number,
+  seqLen: number,
+  seed: number,
+): Promise<readonly DomainWindows[]> {
+  const result: DomainWindows[] = [];
+  for (const domain of domains) {
+    const all = await windowsOf(model, domain, seqLen);
+    result.push({ name: domain.name, ...sampleWindows(domain.name, all, samples, seed) });
+  }
+  return result;
+}
+
+async function selfWindows(
+  engine: Engine,
+  model: Model,
+  samples: number,
+  seqLen: number,
+  seed: number,
+  checkpoint: Checkpoint,
+  options: WorkOptions,
+): Promise<readonly Int32Array[]> {
+  // Self-text is free and covers the most: where texts are sampled thinly, it is sampled more.
+  const summed = Math.max(samples, Math.min(128, 4 * samples));
+  const windows = summed + heldOutCount(summed);
+  const known = await checkpoint.readWindows(seqLen);
+  if (known !== undefined) return known;
+  const sampled = await sampleSelf(engine, model, { ...options, windows, seqLen, seed });
+  await checkpoint.writeWindows(sampled);
+  return sampled;
+}
+
+/** `self` is one more domain, or several where it is alone. */
+function withSelf(
+  given: readonly DomainWindows[],
+  self: readonly Int32Array[],
+  seed: number,
+): readonly DomainWindows[] {
+  if (self.length === 0) return given;
+  const groups = given.length === 0 ? clusterWindows(self, selfGroups, seed) : [self];
+  return [
+    ...given,
+    ...groups.map((windows, index) => {
+      const heldOut = Math.min(heldOutCount(windows.length), Math.floor(windows.length / 2));
+      const summed = windows.length - heldOut;
+      return {
+        name: given.length === 0 ? `${selfDomain}-${index + 1}` : selfDomain,
+        calibration: windows.slice(0, summed),
+        heldOut: windows.slice(summed),
+      };
+    }),
+  ];
+}
+
+function noteShortTexts(
+  windows: readonly DomainWindows[],
+  samples: number,
+  onNote?: (message: string) => void,
+): void {
+  for (const { name, calibration, heldOut } of windows) {
+    if (name.startsWith(selfDomain)) continue;
+    if (calibration.length < samples) {
+      onNote?.(
+        `Text '${name}' gives ${calibration.length} of ${samples} windows, and ${heldOut.length} to learn on; more text would calibrate better`,
+      );
+    }
+  }
+}
+
+function recordOf(
+  domain: DomainWindows,
+  texts: readonly Domain[],
+  seqLen: number,
+): DomainRecord {
+  const text = texts.find(({ name }) => name === domain.name);
+  return {
+    name: domain.name,
+    tokens: domain.calibration.length * seqLen,
+    windows: domain.calibration.length,
+    heldOutWindows: domain.heldOut.length,
+    seqLen,
+    sha256: text?.sha256 ?? hashWindows([...domain.calibration, ...domain.heldOut]),
+  };
+}
+
+async function collectLayers(
+  engine: Engine,
+  model: Model,
+  windows: readonly DomainWindows[],
+  gram: boolean,
+  request: PlanRequest,
+  checkpoint: Checkpoint,
+  settings: CalibrationSettings,
+): Promise<readonly LayerStatistics[]> {
+  const names = windows.map(({ name }) => name);
+  return await collect(engine, model, windows, {
+    signal: settings.signal,
+    onProgress: settings.onProgress,
+    gram,
+    finished: await checkpoint.readLayers(),
+    onLayer: async (layer, statistics) => {
+      const ranked = gram && request.metric === "obs"
+        ? await scoreLayer(model, layer, statistics, names, settings)
+        : statistics;
+      return await checkpoint.writeLayer(layer, ranked);
+    },
+  });
+}
+
+async function withLearned(
+  engine: Engine,
+  model: Model,
+  statistics: Statistics,
+  windows: readonly DomainWindows[],
+  request: PlanRequest,
+  checkpoint: Checkpoint,
+  settings: CalibrationSettings,
+): Promise<Statistics> {
+  const domains = learningWindows(model, statistics, windows, request);
+  const runs = new HeldOutRuns(engine, model, domains);
+  const pruneLayer = layerPruner(model, statistics, request);
+  const learned = await learnDamage(runs, model, statistics, request, domains, pruneLayer, {
+    signal: settings.signal,
+    onProgress: settings.onProgress,
+    finished: await checkpoint.readCurves(request),
+    onCurves: (curves) => checkpoint.writeCurves(request, curves),
+  });
+  return { ...statistics, learned };
+}
+
+/**
+ * The windows that damage is learned on: those kept back, as many per domain as the allowance of passes buys.
+ *
+ * @param model The model
+ * @param statistics What calibration found so far
+ * @param windows All windows by domain
+ * @param request What is asked for
+ * @returns Windows by domain, at least one of each
+ */
+export function learningWindows(
+  model: Model,
+  statistics: Statistics,
+  windows: readonly DomainWindows[],
+  request: PlanRequest,
+): readonly HeldOutDomain[] {
+  const layers = model.architecture.layers;
+  const keptBack = windows.map(({ name, calibration, heldOut }) => ({
+    name,
+    windows: heldOut.length > 0 ? heldOut : calibration,
+  }));
+  const head = new HeldOutRuns(undefined as never, model, keptBack).headBlocks;
+  const perWindow = layers.reduce((sum, shape, layer) => {
+    const probes = request.structures.reduce(
+      (count, structure) => count + probePoints(unitCount(shape, structure)).length,
+      0,
+    );
+    return sum + probes * (layers.length - layer + head);
+  }, 0);
+  const calibration = statistics.domains.reduce((sum, domain) => sum + domain.windows, 0);
+  const affordable = learningPasses * calibration * layers.length / perWindow;
+  const total = keptBack.reduce((sum, domain) => sum + domain.windows.length, 0);
+  const share = Math.min(1, affordable / total);
+  return keptBack.map(({ name, windows: all }) => ({
+    name,
+    windows: all.slice(0, Math.max(1, Math.floor(share * all.length))),
+  }));
+}

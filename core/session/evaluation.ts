@@ -1,0 +1,116 @@
+/**
+ * Evaluation: texts to windows, dense and pruned perplexity under the same conditions.
+ * @module
+ */
+import type { Engine } from "../engine/types.ts";
+import { OptionError } from "../errors.ts";
+import { type EvaluationText, measurePerplexity } from "../evaluate/perplexity.ts";
+import type { PerplexityRow } from "../evaluate/report.ts";
+import type { Model } from "../model/types.ts";
+import type { WorkOptions } from "../progress.ts";
+import type { Domain } from "../text/domains.ts";
+import { windowsOf } from "../text/texts.ts";
+import type { SessionEvent } from "./types.ts";
+
+/** Options of {@linkcode evaluateTexts}. */
+export interface EvaluationSettings extends WorkOptions {
+  /** `dense` or `pruned`, for progress and events. */
+  readonly which: "dense" | "pruned";
+  /** Called with every text's result. */
+  readonly onEvent?: (event: SessionEvent) => void;
+}
+
+/**
+ * Cuts texts into the windows that they are evaluated on.
+ *
+ * @param model The model whose tokenizer is used
+ * @param domains The texts
+ * @param seqLen Tokens per window
+ * @param firstWindows Windows of each text to use; all if absent
+ * @returns The texts as windows
+ * @throws {TextError} if a text is shorter than a window
+ * @throws {OptionError} if `firstWindows` is no whole number from 1
+ */
+export async function evaluationTexts(
+  model: Model,
+  domains: readonly Domain[],
+  seqLen: number,
+  firstWindows?: number,
+): Promise<readonly EvaluationText[]> {
+  if (firstWindows !== undefined && (!Number.isInteger(firstWindows) || firstWindows < 1)) {
+    throw new OptionError(
+      `Cannot evaluate ${firstWindows} windows: give --eval-windows 1 or more`,
+    );
+  }
+  const texts: EvaluationText[] = [];
+  for (const domain of domains) {
+    const windows = await windowsOf(model, domain, seqLen);
+    texts.push({
+      name: domain.name,
+      sha256: domain.sha256,
+      windows: windows.slice(0, firstWindows),
+    });
+  }
+  return texts;
+}
+
+/** Perplexity by text, with speed. */
+export interface Evaluation {
+  /** Perplexities in the texts' order. */
+  readonly perplexity: readonly number[];
+  /** Tokens per second of the forward pass. */
+  readonly tokensPerSecond: number;
+}
+
+/**
+ * Evaluates one model.
+ *
+ * @param engine What runs the model
+ * @param model The model
+ * @param texts Texts as windows
+ * @param settings Progress, cancelling, events
+ * @returns Perplexities and speed
+ */
+export async function evaluateTexts(
+  engine: Engine,
+  model: Model,
+  texts: readonly EvaluationText[],
+  settings: EvaluationSettings,
+): Promise<Evaluation> {
+  const { which } = settings;
+  const result = await measurePerplexity(engine, model, texts, { ...settings, label: which });
+  for (const { name, perplexity } of result.texts) {
+    settings.onEvent?.({ type: "evaluated", which, name, perplexity });
+  }
+  return {
+    perplexity: result.texts.map(({ perplexity }) => perplexity),
+    tokensPerSecond: result.tokensPerSecond,
+  };
+}
+
+/**
+ * The rows of a report.
+ *
+ * @param texts Texts as windows
+ * @param dense Perplexities of the model as it was
+ * @param pruned Perplexities of the pruned model, if there is one
+ * @param calibrated Names of the texts that calibration had
+ * @returns One row per text
+ */
+export function perplexityRows(
+  texts: readonly EvaluationText[],
+  dense: readonly number[],
+  pruned: readonly number[] | undefined,
+  calibrated: readonly string[],
+): readonly PerplexityRow[] {
+  return texts.map(({ name, sha256, windows }, index) => ({
+    name,
+    tokens: windows.length * (windows[0].length - 1),
+    windows: windows.length,
+    seqLen: windows[0].length,
+    sha256,
+    dense: dense[index],
+    ...(pruned === undefined ? {} : { pruned: pruned[index] }),
+    calibrated: calibrated.includes(name),
+  }));
+}

@@ -1,0 +1,238 @@
+/**
+ * The smaller jobs: each step of the pipeline on its own, from file to file.
+ * @module
+ */
+import { dirname, join, resolve } from "@std/path";
+import { applyPlan } from "../apply/apply.ts";
+import { loadStatistics, saveStatistics } from "../calibrate/store.ts";
+import type { Statistics } from "../calibrate/types.ts";
+import { ExportError, OptionError } from "../errors.ts";
+import type { Report } from "../evaluate/report.ts";
+import { requireWritable, writeFolder } from "../export/folder.ts";
+import { exportHuggingFace } from "../export/hf.ts";
+import { inspectModel, type ModelSummary } from "../model/inspect.ts";
+import { openModel } from "../model/open.ts";
+import { makePlan } from "../plan/make_plan.ts";
+import { loadPlan, savePlan } from "../plan/store.ts";
+import type { Plan } from "../plan/types.ts";
+import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
+import { calibrateWith } from "./calibrate.ts";
+import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { writeReport } from "./prune.ts";
+import { makeReport, type ReportStage } from "./report.ts";
+import { checkFormats, MemoryPeak, Stopwatch, withModel } from "./setup.ts";
+import type {
+  ApplyOptions,
+  CalibrateOptions,
+  EvaluateOptions,
+  ExportOptions,
+  JobOptions,
+  JobResult,
+  PlanOptions,
+} from "./types.ts";
+
+/**
+ * Describes a model.
+ *
+ * @param options Which model
+ * @returns Its description
+ * @throws {ModelError} if it cannot be used
+ */
+export async function inspectJob(options: JobOptions): Promise<ModelSummary> {
+  return inspectModel(await openModel(options.model, options));
+}
+
+/**
+ * Takes statistics and writes them to a file.
+ *
+ * @param options Which model, on which texts, where to
+ * @returns The statistics
+ * @throws {GpruneError} if anything cannot be done
+ */
+export async function calibrateJob(options: CalibrateOptions): Promise<Statistics> {
+  await requireNewFile(options.save, options.force);
+  return await withModel(options, async (engine, model) => {
+    const domains = await calibrationDomains(options.calibration);
+    const workFolder = `${options.save}.unfinished`;
+    const statistics = await calibrateWith(engine, model, domains, {
+      ...options,
+      // Statistics in a file serve any plan: everything that a plan can use is measured.
+      request: { ...options, shape: options.shape ?? "adaptive" },
+      gram: true,
+      workFolder,
+      onNote: (message) => options.onEvent?.({ type: "note", message }),
+    });
+    await writeWhole(options.save, (path) => saveStatistics(statistics, path));
+    await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
+    return statistics;
+  });
+}
+
+/**
+ * Makes a plan from a file of statistics and writes it to a file. The model is not run.
+ *
+ * @param options Which model, from which statistics, what for, where to
+ * @returns The plan
+ * @throws {GpruneError} if anything cannot be done
+ */
+export async function planJob(options: PlanOptions): Promise<Plan> {
+  await requireNewFile(options.save, options.force);
+  const model = await openModel(options.model, options);
+  const statistics = await loadStatistics(options.stats);
+  const plan = makePlan(model, statistics, options);
+  options.onEvent?.({ type: "planned", plan });
+  await writeWhole(
+    options.save,
+    (path) => savePlan(plan, path, { statistics: resolve(options.stats) }),
+  );
+  return plan;
+}
+
+/**
+ * Carries out a plan from a file.
+ *
+ * @param options Which model, which plan, where to
+ * @returns The folder and its report, without an evaluation
+ * @throws {GpruneError} if anything cannot be done; `out` is then as it was
+ */
+export async function applyJob(options: ApplyOptions): Promise<JobResult> {
+  checkFormats(options.formats);
+  await requireWritable(options.out, { force: options.force });
+  const watch = new Stopwatch<ReportStage>();
+  return await withModel(options, async (engine, model) => {
+    const file = await loadPlan(options.plan);
+    const refit = options.refit ?? file.plan.request.refit;
+    const plan = { ...file.plan, request: { ...file.plan.request, refit } };
+    const statistics = refit === "none"
+      ? undefined
+      : await statisticsFor(options.stats ?? file.statistics, options.plan, refit);
+    const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
+      const { signal, onProgress, dataType } = options;
+      const settings = { statistics, directory: partial, dataType, signal, onProgress };
+      const applied = await watch.time("apply", () => applyPlan(model, plan, settings));
+      const parts = {
+        engine,
+        model,
+        pruned: applied.model,
+        plan,
+        statistics,
+        request: { seed: plan.request.seed },
+        refits: applied.refits,
+        perplexity: [],
+        speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
+        watch,
+        memory: new MemoryPeak(),
+        notes: ["Not evaluated: run 'gprune evaluate' on the folder"],
+      };
+      return await writeReport(partial, parts, watch, options.command);
+    });
+    return { folder: options.out, report };
+  });
+}
+
+async function statisticsFor(
+  path: string | undefined,
+  plan: string,
+  refit: string,
+): Promise<Statistics> {
+  if (path === undefined) {
+    throw new OptionError(
+      `Cannot refit with '${refit}' from '${plan}' alone: give --stats FILE, or --refit none`,
+    );
+  }
+  return await loadStatistics(path);
+}
+
+/**
+ * Measures perplexity, speed and size of a model.
+ *
+ * @param options Which model, on which texts
+ * @returns A report whose perplexity rows have `dense` only
+ * @throws {GpruneError} if anything cannot be done
+ */
+export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
+  const watch = new Stopwatch<ReportStage>();
+  return await withModel(options, async (engine, model) => {
+    const seqLen = windowLength(model, options.seqLen);
+    const domains = await evaluationDomains(options.evaluation);
+    const texts = await evaluationTexts(model, domains, seqLen, options.evalWindows);
+    const settings = { ...options, which: "dense" as const };
+    const result = await watch.time(
+      "evaluate",
+      () => evaluateTexts(engine, model, texts, settings),
+    );
+    return makeReport({
+      engine,
+      model,
+      pruned: model,
+      request: { seed: options.seed ?? 0, seqLen, evalWindows: options.evalWindows ?? "all" },
+      perplexity: perplexityRows(texts, result.perplexity, undefined, []),
+      speed: {
+        denseTokensPerSecond: result.tokensPerSecond,
+        prunedTokensPerSecond: result.tokensPerSecond,
+      },
+      watch,
+      memory: new MemoryPeak(),
+      files: [],
+      notes: [],
+    });
+  });
+}
+
+/**
+ * Writes a model in another format.
+ *
+ * @param options Which model, which format, where to
+ * @returns The folder and its report
+ * @throws {GpruneError} if anything cannot be done; `out` is then as it was
+ */
+export async function exportJob(options: ExportOptions): Promise<JobResult> {
+  checkFormats(options.formats);
+  await requireWritable(options.out, { force: options.force });
+  const watch = new Stopwatch<ReportStage>();
+  return await withModel(options, async (engine, model) => {
+    const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
+      const { dataType, signal, onProgress } = options;
+      await watch.time(
+        "export",
+        () => exportHuggingFace(model, partial, { dataType, signal, onProgress }),
+      );
+      const parts = {
+        engine,
+        model,
+        pruned: await openModel(partial),
+        request: { seed: 0, formats: options.formats ?? ["hf"], dataType: dataType ?? "keep" },
+        perplexity: [],
+        speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
+        watch,
+        memory: new MemoryPeak(),
+        notes: ["Not evaluated: run 'gprune evaluate' on the folder"],
+      };
+      return await writeReport(partial, parts, watch, options.command);
+    });
+    return { folder: options.out, report };
+  });
+}
+
+async function requireNewFile(path: string, force = false): Promise<void> {
+  const info = await Deno.stat(path).catch(() => undefined);
+  if (info?.isDirectory) throw new ExportError(`Cannot write '${path}': it is a folder`);
+  if (info !== undefined && !force) {
+    throw new ExportError(`Cannot write '${path}': it exists; give --force to replace it`);
+  }
+  await Deno.mkdir(dirname(resolve(path)), { recursive: true }).catch((cause) => {
+    throw new ExportError(`Cannot write '${path}': ${(cause as Error).message}`, { cause });
+  });
+}
+
+/** A file appears whole or not at all. */
+async function writeWhole(path: string, write: (path: string) => Promise<void>): Promise<void> {
+  const partial = join(dirname(resolve(path)), `.${crypto.randomUUID()}.partial`);
+  try {
+    await write(partial);
+    await Deno.rename(partial, path);
+  } catch (error) {
+    await Deno.remove(partial).catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Pruning, the main job: calibrate, plan, apply, evaluate, write.
+ * @module
+ */
+import { basename, join } from "@std/path";
+import { applyPlan } from "../apply/apply.ts";
+import type { Report } from "../evaluate/report.ts";
+import { modelCard } from "../export/card.ts";
+import { hashFiles, requireWritable, writeFolder } from "../export/folder.ts";
+import { isHubId } from "../model/hub.ts";
+import { draftPlan, finishPlan } from "../plan/make_plan.ts";
+import { resolveRequest } from "../plan/request.ts";
+import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
+import { calibrateWith } from "./calibrate.ts";
+import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { makeReport, type ReportStage } from "./report.ts";
+import { checkFormats, MemoryPeak, Stopwatch, withModel } from "./setup.ts";
+import type { JobResult, PruneOptions } from "./types.ts";
+
+/**
+ * Prunes a model and writes the result.
+ *
+ * @param options Which model, on which texts, how much, where to
+ * @returns The folder and its report
+ * @throws {GpruneError} if anything cannot be done; `out` is then as it was
+ */
+export async function prune(options: PruneOptions): Promise<JobResult> {
+  checkFormats(options.formats);
+  await requireWritable(options.out, { force: options.force });
+  const watch = new Stopwatch<ReportStage>();
+  const memory = new MemoryPeak();
+  const notes: string[] = [];
+  const note = (message: string) => {
+    notes.push(message);
+    options.onEvent?.({ type: "note", message });
+  };
+  return await withModel(options, async (engine, model) => {
+    const { layers } = model.architecture;
+    const request = resolveRequest(options, layers);
+    const seqLen = windowLength(model, options.seqLen);
+    const evaluated = await evaluationDomains(options.evaluation);
+    const texts = await evaluationTexts(model, evaluated, seqLen, options.evalWindows);
+    const domains = await calibrationDomains(options.calibration);
+    const workFolder = `${options.out}.unfinished`;
+    const statistics = await watch.time("calibrate", () =>
+      calibrateWith(engine, model, domains, {
+        ...options,
+        // Published methods know nothing of text that the model wrote itself.
+        self: options.self ?? request.method === "gprune",
+        request,
+        workFolder,
+        onNote: note,
+        onProgress: (progress) => {
+          memory.look();
+          options.onProgress?.(progress);
+        },
+      }));
+    const draft = draftPlan(model, statistics, request);
+    const plan = await watch.time("plan", () => finishPlan(draft, draft.removals));
+    options.onEvent?.({ type: "planned", plan });
+    const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
+      const applied = await watch.time("apply", () =>
+        applyPlan(model, plan, {
+          statistics,
+          directory: partial,
+          dataType: options.dataType,
+          signal: options.signal,
+          onProgress: options.onProgress,
+        }));
+      for (const { fallback, layer, structure } of applied.refits) {
+        if (fallback !== undefined) note(`Layer ${layer}, ${structure}: ${fallback}`);
+      }
+      const [dense, pruned] = await watch.time("evaluate", async () => [
+        await evaluateTexts(engine, model, texts, { ...options, which: "dense" }),
+        await evaluateTexts(engine, applied.model, texts, { ...options, which: "pruned" }),
+      ]);
+      const perplexity = perplexityRows(
+        texts,
+        dense.perplexity,
+        pruned.perplexity,
+        domains.map(({ name }) => name),
+      );
+      const parts = {
+        engine,
+        model,
+        pruned: applied.model,
+        plan,
+        statistics,
+        request: { ...shownOptions(options), seed: options.seed ?? 0, seqLen },
+        refits: applied.refits,
+        perplexity,
+        speed: {
+          denseTokensPerSecond: dense.tokensPerSecond,
+          prunedTokensPerSecond: pruned.tokensPerSecond,
+        },
+        watch,
+        memory,
+        notes,
+      };
+      return await writeReport(partial, parts, watch, options.command);
+    });
+    await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
+    return { folder: options.out, report };
+  });
+}
+
+function shownOptions(options: PruneOptions): Readonly<Record<string, unknown>> {
+  const { samples = 128, evalWindows, self, formats = ["hf"], dataType = "keep" } = options;
+  return { samples, evalWindows: evalWindows ?? "all", self: self ?? true, formats, dataType };
+}
+
+/**
+ * Writes card and report beside the model's files.
+ *
+ * @param folder Where the files are
+ * @param parts What the report is made of, but for the files
+ * @param watch Times the writing
+ * @param command The command that makes the same result, for the card
+ * @returns The report
+ */
+export async function writeReport(
+  folder: string,
+  parts: Omit<Parameters<typeof makeReport>[0], "files">,
+  watch: Stopwatch<ReportStage>,
+  command?: string,
+): Promise<Report> {
+  await watch.time("export", async () => {
+    const card = modelCard(makeReport({ ...parts, files: [] }), {
+      name: basename(folder).replace(/^\.(.*)\.partial-.*$/, "$1"),
+      baseModel: isHubId(parts.model.source) ? parts.model.source : undefined,
+      command,
+    });
+    await Deno.writeTextFile(join(folder, "README.md"), card);
+  });
+  const files = await watch.time("export", () => hashFiles(folder));
+  const report = makeReport({ ...parts, files });
+  await Deno.writeTextFile(join(folder, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
+  return report;
+}

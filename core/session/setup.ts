@@ -1,0 +1,107 @@
+/**
+ * What every job starts with: the engine, the model, and checks that fail before any work is done.
+ * @module
+ */
+import type { Engine } from "../engine/types.ts";
+import { openEngine } from "../engine/open.ts";
+import { OptionError } from "../errors.ts";
+import { openModel } from "../model/open.ts";
+import type { Model } from "../model/types.ts";
+import type { JobOptions } from "./types.ts";
+
+/** Formats that can be written. */
+export const formats = ["hf"] as const;
+
+/**
+ * Opens engine and model, does a job, and closes the engine.
+ *
+ * @param options Which model, which engine
+ * @param work The job
+ * @returns What the job gives
+ */
+export async function withModel<T>(
+  options: JobOptions,
+  work: (engine: Engine, model: Model) => Promise<T>,
+): Promise<T> {
+  const { revision, signal, onProgress } = options;
+  const model = await openModel(options.model, { revision, signal, onProgress });
+  const engine = await openEngine(options.engine ?? "auto");
+  try {
+    return await work(engine, model);
+  } finally {
+    await engine.close();
+  }
+}
+
+/**
+ * Checks that formats can be written.
+ *
+ * @param names Names of formats; `hf` if absent
+ * @throws {OptionError} if one is unknown
+ */
+export function checkFormats(names: readonly string[] = ["hf"]): void {
+  const stranger = names.find((name) => !formats.includes(name as "hf"));
+  if (stranger !== undefined || names.length === 0) {
+    throw new OptionError(
+      `Cannot write format '${stranger ?? ""}': this version writes ${formats.join(", ")}`,
+    );
+  }
+}
+
+/** Measures the wall time of stages. */
+export class Stopwatch<Stage extends string> {
+  readonly #seconds = new Map<Stage, number>();
+
+  /**
+   * Times a piece of work.
+   *
+   * @param stage The stage that it belongs to; pieces of one stage add up
+   * @param work The work
+   * @returns What the work gives
+   */
+  async time<T>(stage: Stage, work: () => Promise<T> | T): Promise<T> {
+    const start = performance.now();
+    try {
+      return await work();
+    } finally {
+      const passed = (performance.now() - start) / 1000;
+      this.#seconds.set(stage, (this.#seconds.get(stage) ?? 0) + passed);
+    }
+  }
+
+  /**
+   * Seconds of a stage.
+   *
+   * @param stage The stage
+   * @returns Seconds; 0 where it did not take place
+   */
+  seconds(stage: Stage): number {
+    return this.#seconds.get(stage) ?? 0;
+  }
+}
+
+/** The highest resident memory of this process so far, in bytes. */
+export class MemoryPeak {
+  #highest = 0;
+
+  /** Looks at the memory now; call it now and then. */
+  look(): void {
+    this.#highest = Math.max(this.#highest, Deno.memoryUsage().rss);
+  }
+
+  /** The highest value seen, or, where the system keeps it, the true peak. */
+  get bytes(): number {
+    this.look();
+    return Math.max(this.#highest, systemPeak());
+  }
+}
+
+/** Linux keeps the peak of a process; elsewhere the looks have to do. */
+function systemPeak(): number {
+  try {
+    const status = Deno.readTextFileSync("/proc/self/status");
+    return 1024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,86 @@
+import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { StatisticsError } from "../../core/errors.ts";
+import {
+  cholesky,
+  choleskyDamped,
+  invertSymmetric,
+  solveCholesky,
+} from "../../core/linear/cholesky.ts";
+import {
+  assertClose,
+  naiveProduct,
+  naiveTranspose,
+  randomGram,
+  randomMatrix,
+} from "../helpers/matrices.ts";
+
+const SIZES = [1, 2, 3, 63, 64, 65, 130];
+
+function identity(size: number): Float64Array {
+  return Float64Array.from({ length: size * size }, (_, at) => at % (size + 1) === 0 ? 1 : 0);
+}
+
+async function factorOf(matrix: Float64Array, size: number): Promise<Float64Array> {
+  const factor = await cholesky(matrix, size);
+  assert(factor !== undefined);
+  return factor;
+}
+
+Deno.test("cholesky() gives the factor worked by hand", async () => {
+  const matrix = Float64Array.of(4, 12, -16, 12, 37, -43, -16, -43, 98);
+  assertEquals(await cholesky(matrix, 3), Float64Array.of(2, 0, 0, 6, 1, 0, -8, 5, 3));
+});
+
+for (const size of SIZES) {
+  Deno.test(`cholesky() times its transpose is the matrix of size ${size}`, async () => {
+    const matrix = randomGram(size, 3 * size, size);
+    const factor = await factorOf(matrix, size);
+    assertClose(naiveProduct(factor, naiveTranspose(factor, size), size), matrix, 1e-9);
+  });
+
+  Deno.test(`invertSymmetric() times the matrix of size ${size} is the identity`, async () => {
+    const matrix = randomGram(size, 3 * size, size);
+    const inverse = await invertSymmetric(await factorOf(matrix, size), size);
+    assertClose(naiveProduct(inverse, matrix, size), identity(size), 1e-7);
+    assertEquals(inverse, naiveTranspose(inverse, size));
+  });
+
+  Deno.test(`solveCholesky() times the matrix of size ${size} is the right-hand side`, async () => {
+    const matrix = randomGram(size, 3 * size, size);
+    const rightHand = randomMatrix(5, size, 7);
+    const solution = await solveCholesky(await factorOf(matrix, size), size, rightHand, 5);
+    assertClose(naiveProduct(solution, matrix, size), rightHand, 1e-7);
+  });
+}
+
+Deno.test("cholesky() gives undefined for a matrix that is not positive definite", async () => {
+  assertEquals(await cholesky(Float64Array.of(1, 2, 2, 1), 2), undefined);
+  assertEquals(await cholesky(Float64Array.of(0), 1), undefined);
+  assertEquals(await cholesky(Float64Array.of(NaN), 1), undefined);
+});
+
+Deno.test("choleskyDamped() adds what was asked for and no more where that is enough", async () => {
+  const { factor, damping } = await choleskyDamped(Float64Array.of(3, 0, 0, 8), 2, 1);
+  assertEquals(damping, 1);
+  assertEquals(factor, Float64Array.of(2, 0, 0, 3));
+});
+
+Deno.test("choleskyDamped() raises the damping until a matrix without rank can be factored", async () => {
+  // All ones: rank one, and rounding makes it indefinite.
+  const { factor, damping } = await choleskyDamped(new Float64Array(100 * 100).fill(1), 100, 0);
+  assertGreater(damping, 0);
+  assert(damping < 1e-6);
+  assert(factor.every(Number.isFinite));
+  const zero = await choleskyDamped(new Float64Array(4), 2, 0);
+  assertGreater(zero.damping, 0);
+});
+
+Deno.test("choleskyDamped() refuses numbers that are not finite", async () => {
+  for (const value of [NaN, Infinity]) {
+    await assertRejects(
+      () => choleskyDamped(Float64Array.of(1, value, value, 1), 2, 1),
+      StatisticsError,
+      "not finite",
+    );
+  }
+});

@@ -1,0 +1,67 @@
+/**
+ * `gprune apply`
+ * @module
+ */
+import {
+  type CommandContext,
+  commandText,
+  pathsOf,
+  printJson,
+  type Program,
+  tableWidth,
+  watched,
+} from "../context.ts";
+import * as option from "../options.ts";
+import { reportText } from "../tables/report.ts";
+
+/**
+ * Adds the command.
+ *
+ * @param program The program
+ * @param context What the command works with
+ */
+export function addApply(program: Program, context: CommandContext): void {
+  program.command("apply")
+    .summary("carries out a plan")
+    .description("Carries out a plan of gprune plan and writes the smaller model.")
+    .argument("[MODEL]", "the model of the plan (default: embedded)")
+    .addOption(option.planOption)
+    .addOption(option.statsOption)
+    .addOption(option.revisionOption)
+    .addOption(option.engineOption)
+    .addOption(option.refitOption)
+    .addOption(option.requiredOutOption)
+    .addOption(option.formatOption)
+    .addOption(option.dtypeOption)
+    .addOption(option.quantizeOption)
+    .addOption(option.forceOption)
+    .addOption(option.jsonOption)
+    .addOption(option.quietOption)
+    .addOption(option.noColorOption)
+    .addOption(option.debugOption)
+    .addHelpText("after", "\nExample:\n  gprune apply ./my-model --plan half.plan.json --out half")
+    .action(async (model, options) => {
+      const paths = pathsOf(context);
+      const { result, seenNotes } = await watched(context, options, async (watch) => ({
+        seenNotes: watch.seenNotes,
+        result: await context.jobs.apply({
+          ...watch.options,
+          model: paths.model(model),
+          revision: options.revision,
+          engine: options.engine,
+          plan: paths.file(options.plan),
+          stats: options.stats === undefined ? undefined : paths.file(options.stats),
+          refit: options.refit,
+          out: paths.file(options.out),
+          force: options.force,
+          formats: options.format,
+          dataType: options.dtype,
+          command: commandText(context),
+        }),
+      }));
+      if (options.json) return printJson(context, result.report);
+      const folder = paths.shown(result.folder);
+      const width = tableWidth(context);
+      context.terminal.write(reportText(result.report, { width, folder, seenNotes }));
+    });
+}

@@ -1,0 +1,89 @@
+/**
+ * `gprune calibrate`
+ * @module
+ */
+import {
+  type CommandContext,
+  pathsOf,
+  printJson,
+  type Program,
+  tableWidth,
+  watched,
+} from "../context.ts";
+import * as option from "../options.ts";
+import { checkScoreDomains, requestOf } from "../request.ts";
+import { statisticsSummary, statisticsText } from "../tables/plan.ts";
+
+/**
+ * Adds the command.
+ *
+ * @param program The program
+ * @param context What the command works with
+ */
+export function addCalibrate(program: Program, context: CommandContext): void {
+  calibrateCommand(program).action(async (model, options) => {
+    const paths = pathsOf(context);
+    const save = paths.file(options.save);
+    checkScoreDomains(options.scoreDomains, options.calib, options.self);
+    const request = requestOf(options);
+    const statistics = await watched(
+      context,
+      { ...options, resumable: true },
+      (watch) =>
+        context.jobs.calibrate({
+          ...watch.options,
+          ...request,
+          model: paths.model(model),
+          revision: options.revision,
+          engine: options.engine,
+          calibration: paths.texts(options.calib),
+          // Unless told otherwise, the library decides: published methods know no such text.
+          self: options.self ? undefined : false,
+          samples: options.samples,
+          seqLen: options.seqLen,
+          seed: options.seed,
+          save,
+          force: options.force,
+          resume: options.resume,
+        }),
+    );
+    const shown = paths.shown(save);
+    if (options.json) printJson(context, statisticsSummary(statistics, shown));
+    else context.terminal.write(statisticsText(statistics, shown, tableWidth(context)));
+  });
+}
+
+// The type of this function is what its options make it; writing it out would repeat all of them.
+function calibrateCommand(program: Program) {
+  return program.command("calibrate")
+    .summary("statistics only; resumable")
+    .description(
+      "Takes statistics of a model on calibration texts, from which plans are made without running it again.",
+    )
+    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
+    .addOption(option.revisionOption)
+    .addOption(option.engineOption)
+    .addOption(option.calibOption)
+    .addOption(option.noSelfOption)
+    .addOption(option.samplesOption)
+    .addOption(option.seqLenOption)
+    .addOption(option.seedOption)
+    .addOption(option.methodOption)
+    .addOption(option.metricOption)
+    .addOption(option.structuresOption)
+    .addOption(option.shapeOption)
+    .addOption(option.refitOption)
+    .addOption(option.modulesOption)
+    .addOption(option.scoreDomainsOption)
+    .addOption(option.saveOption)
+    .addOption(option.resumeOption)
+    .addOption(option.forceOption)
+    .addOption(option.jsonOption)
+    .addOption(option.quietOption)
+    .addOption(option.noColorOption)
+    .addOption(option.debugOption)
+    .addHelpText(
+      "after",
+      "\nExample:\n  gprune calibrate ./my-model --calib wiki=wiki.txt --calib code=src/ \\\n      --save my-model.stats",
+    );
+}
