@@ -155,7 +155,7 @@ export async function evaluate(
       perplexity: perplexityRows(texts, result.perplexity, undefined, []),
       speed: {
         denseTokensPerSecond: result.tokensPerSecond,
-        prunedTokensPerSecond: result.tokensPerSecond,
+        prunedTokensPerSecond: 0,
       },
       watch,
       memory: new MemoryPeak(),

@@ -8,7 +8,7 @@ import type { Model, Structure } from "../model/types.ts";
 import { prunableParameters, unitCount, unitParameters } from "../model/units.ts";
 import { allocate, allocateUniformly, type Prospect } from "./allocate.ts";
 import { predictDamage } from "./damage.ts";
-import { type UnitOrder, unitOrder } from "./order.ts";
+import { scoreDomains, type UnitOrder, unitOrder } from "./order.ts";
 import { type PlanOptions, resolveRequest } from "./request.ts";
 import type { LayerPlan, ModuleReport, Plan, PlanRequest } from "./types.ts";
 import { domainWeights } from "./weights.ts";
@@ -71,7 +71,10 @@ export function draftPlan(
   const orders = model.architecture.layers.flatMap((_, layer) =>
     request.structures.map((structure) => unitOrder(statistics, layer, structure, request))
   );
-  const prospects = orders.map((order) => prospectOf(model, request, order, statistics.learned));
+  const prospects = orders.map((order) => {
+    const damage = damageOf(order, statistics.learned);
+    return prospectOf(model, request, { ...order, damage });
+  });
   const budget = prunableBudget(model, request);
   return {
     model,
@@ -127,6 +130,44 @@ export function finishPlan(draft: PlanDraft, removals: Removals): Plan {
 }
 
 /**
+ * Checks, before any work, that a request can be met: that enough units can go, whatever they cost.
+ *
+ * @param model The model
+ * @param request What is asked for
+ * @param domains Names of the calibration's domains
+ * @throws {PlanError} if the sparsity cannot be reached
+ * @throws {OptionError} if a score domain is unknown
+ */
+export function requireReachable(
+  model: Model,
+  request: PlanRequest,
+  domains: readonly string[],
+): void {
+  scoreDomains(domains, request);
+  const all = model.architecture.layers.flatMap((shape, layer) =>
+    request.structures.map((structure) => {
+      const damage = new Float64Array(unitCount(shape, structure) + 1);
+      return {
+        layer,
+        structure,
+        prospect: prospectOf(model, request, { layer, structure, damage }),
+      };
+    })
+  );
+  const budget = prunableBudget(model, request);
+  if (isAdaptive(request)) return void allocate(all.map(({ prospect }) => prospect), budget);
+  const perKind = request.structures.map((structure) =>
+    all.filter((each) => each.structure === structure).map(({ prospect }) => prospect)
+  );
+  allocateUniformly(perKind, budget);
+}
+
+/** Only these allocate more to one layer than to another; the other baselines are uniform as published. */
+function isAdaptive(request: PlanRequest): boolean {
+  return request.shape === "adaptive" && ["gprune", "flap"].includes(request.method);
+}
+
+/**
  * The parameters that a request removes.
  *
  * @param model The model
@@ -145,20 +186,17 @@ function prunable(model: Model, structures: readonly Structure[]): number {
 function prospectOf(
   model: Model,
   request: PlanRequest,
-  order: UnitOrder,
-  learned: LearnedDamage | undefined,
+  part: { readonly layer: number; readonly structure: Structure; readonly damage: Float64Array },
 ): Prospect {
-  const units = order.order.length;
-  const isProtected = request.protectedLayers?.includes(order.layer) ?? false;
-  const multiple = order.structure === "ffn" ? Math.min(request.multiple, units) : 1;
+  const { layer, structure, damage } = part;
+  const shape = model.architecture.layers[layer];
+  const units = unitCount(shape, structure);
+  const isProtected = request.protectedLayers?.includes(layer) ?? false;
+  const multiple = structure === "ffn" ? Math.min(request.multiple, units) : 1;
   return {
     units,
-    unitParameters: unitParameters(
-      model.architecture,
-      model.architecture.layers[order.layer],
-      order.structure,
-    ),
-    damage: damageOf(order, learned),
+    unitParameters: unitParameters(model.architecture, shape, structure),
+    damage,
     multiple,
     minimumKept: isProtected ? units : multiple,
   };
@@ -188,7 +226,7 @@ function allocation(
   budget: number,
   learned: LearnedDamage | undefined,
 ): Removals {
-  if (request.shape === "uniform" || (request.method !== "gprune" && request.method !== "flap")) {
+  if (!isAdaptive(request)) {
     return uniformAllocation(request, orders, prospects, budget);
   }
   if (request.method === "flap") {

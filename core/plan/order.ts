@@ -96,8 +96,15 @@ function switchOf(request: PlanRequest): PlanRequest["switch"] {
   return request.method === "gprune" ? request.switch : "none";
 }
 
-/** Indices of the domains that give the base score. */
-function scoreDomains(names: readonly string[], request: PlanRequest): readonly number[] {
+/**
+ * The domains that give the base score: those asked for, or all; the published methods leave out `self`.
+ *
+ * @param names Names of all domains
+ * @param request What is asked for
+ * @returns Their indices
+ * @throws {OptionError} if a domain is unknown
+ */
+export function scoreDomains(names: readonly string[], request: PlanRequest): readonly number[] {
   if (request.scoreDomains === undefined) {
     const all = names.map((_, index) => index);
     // The published methods know nothing of text that the model wrote itself.

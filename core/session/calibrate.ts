@@ -70,6 +70,32 @@ export async function calibrateWith(
   domains: readonly Domain[],
   settings: CalibrationSettings = {},
 ): Promise<Statistics> {
+  return (await calibrateKeepingWindows(engine, model, domains, settings)).statistics;
+}
+
+/** Statistics, and the windows that were kept back while they were taken. */
+export interface Calibration {
+  /** The statistics. */
+  readonly statistics: Statistics;
+  /** Windows to learn on, as many as the allowance of passes buys. */
+  readonly learning: readonly HeldOutDomain[];
+}
+
+/**
+ * Like {@linkcode calibrateWith}, for callers that go on learning.
+ *
+ * @param engine What runs the model
+ * @param model The model
+ * @param domains Texts
+ * @param settings How much, and what for
+ * @returns Statistics and windows
+ */
+export async function calibrateKeepingWindows(
+  engine: Engine,
+  model: Model,
+  domains: readonly Domain[],
+  settings: CalibrationSettings = {},
+): Promise<Calibration> {
   const { samples = 128, seed = 0 } = settings;
   if (!Number.isInteger(samples) || samples < 1) {
     throw new OptionError(`Cannot calibrate on ${samples} windows: give --samples 1 or more`);
@@ -111,8 +137,10 @@ export async function calibrateWith(
   const wanted = settings.learn ??
     (request.method === "gprune" &&
       (request.shape === "adaptive" || request.structures.length > 1));
-  if (!wanted) return statistics;
-  return await withLearned(engine, model, statistics, windows, request, checkpoint, settings);
+  const learning = learningWindows(model, statistics, windows, request);
+  if (!wanted) return { statistics, learning };
+  const run = { engine, model, statistics, learning, request, checkpoint };
+  return { statistics: await withLearned(run, settings), learning };
 }
 
 function requireDomains(domains: readonly Domain[], request: PlanRequest, self: boolean): void {
@@ -247,18 +275,18 @@ async function collectLayers(
 }
 
 async function withLearned(
-  engine: Engine,
-  model: Model,
-  statistics: Statistics,
-  windows: readonly DomainWindows[],
-  request: PlanRequest,
-  checkpoint: Checkpoint,
+  run: Calibration & {
+    readonly engine: Engine;
+    readonly model: Model;
+    readonly request: PlanRequest;
+    readonly checkpoint: Checkpoint;
+  },
   settings: CalibrationSettings,
 ): Promise<Statistics> {
-  const domains = learningWindows(model, statistics, windows, request);
-  const runs = new HeldOutRuns(engine, model, domains);
+  const { engine, model, statistics, learning, request, checkpoint } = run;
+  const runs = new HeldOutRuns(engine, model, learning);
   const pruneLayer = layerPruner(model, statistics, request);
-  const learned = await learnDamage(runs, model, statistics, request, domains, pruneLayer, {
+  const learned = await learnDamage(runs, model, statistics, request, learning, pruneLayer, {
     signal: settings.signal,
     onProgress: settings.onProgress,
     finished: await checkpoint.readCurves(request),

@@ -169,7 +169,7 @@ export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
       perplexity: perplexityRows(texts, result.perplexity, undefined, []),
       speed: {
         denseTokensPerSecond: result.tokensPerSecond,
-        prunedTokensPerSecond: result.tokensPerSecond,
+        prunedTokensPerSecond: 0,
       },
       watch,
       memory: new MemoryPeak(),

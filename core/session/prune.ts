@@ -7,11 +7,13 @@ import { applyPlan } from "../apply/apply.ts";
 import type { Report } from "../evaluate/report.ts";
 import { modelCard } from "../export/card.ts";
 import { hashFiles, requireWritable, writeFolder } from "../export/folder.ts";
+import { refinedPlan } from "../learn/refine.ts";
 import { isHubId } from "../model/hub.ts";
-import { draftPlan, finishPlan } from "../plan/make_plan.ts";
+import { requireReachable } from "../plan/make_plan.ts";
+import { selfDomain } from "../plan/weights.ts";
 import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
-import { calibrateWith } from "./calibrate.ts";
+import { calibrateKeepingWindows } from "./calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
 import { makeReport, type ReportStage } from "./report.ts";
 import { checkFormats, MemoryPeak, Stopwatch, withModel } from "./setup.ts";
@@ -41,22 +43,30 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     const evaluated = await evaluationDomains(options.evaluation);
     const texts = await evaluationTexts(model, evaluated, seqLen, options.evalWindows);
     const domains = await calibrationDomains(options.calibration);
+    // Published methods know nothing of text that the model wrote itself.
+    const self = options.self ?? request.method === "gprune";
+    const names = [...domains.map(({ name }) => name), ...(self ? [selfDomain] : [])];
+    requireReachable(model, request, names);
     const workFolder = `${options.out}.unfinished`;
-    const statistics = await watch.time("calibrate", () =>
-      calibrateWith(engine, model, domains, {
-        ...options,
-        // Published methods know nothing of text that the model wrote itself.
-        self: options.self ?? request.method === "gprune",
-        request,
-        workFolder,
-        onNote: note,
-        onProgress: (progress) => {
-          memory.look();
-          options.onProgress?.(progress);
-        },
-      }));
-    const draft = draftPlan(model, statistics, request);
-    const plan = await watch.time("plan", () => finishPlan(draft, draft.removals));
+    const { statistics, learning } = await watch.time(
+      "calibrate",
+      () =>
+        calibrateKeepingWindows(engine, model, domains, {
+          ...options,
+          self,
+          request,
+          workFolder,
+          onNote: note,
+          onProgress: (progress) => {
+            memory.look();
+            options.onProgress?.(progress);
+          },
+        }),
+    );
+    const { plan } = await watch.time(
+      "plan",
+      () => refinedPlan(engine, model, statistics, learning, request, options),
+    );
     options.onEvent?.({ type: "planned", plan });
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
       const applied = await watch.time("apply", () =>

@@ -59,17 +59,17 @@ function enginesTable({ onnx, webgpu }: EngineDescriptions, width: number): stri
       { heading: "Runs on", align: "left", shrinks: true },
     ],
     [
-      ["onnx", onnx.available ? "yes" : "no", onnx.providers.join(", ") || missing],
+      ["onnx", onnx.available ? "yes" : "no", onnx.available ? "cpu" : missing],
       ["webgpu", webgpu.available ? "yes" : "no", webgpu.adapter ?? missing],
     ],
     width,
   );
+  const others = onnx.providers.filter((provider) => provider !== "cpu").join(", ");
+  const runtime =
+    `ONNX Runtime ${onnx.version ?? "of an unknown version"}, ${onnx.threads} threads` +
+    (others === "" ? "" : ` (its binary also knows ${others}, which gprune does not use)`);
   const details = renderEntries([
-    [
-      "onnx",
-      onnx.problem ??
-        `ONNX Runtime ${onnx.version ?? "of an unknown version"}, ${onnx.threads} threads`,
-    ],
+    ["onnx", onnx.problem ?? runtime],
     ["webgpu", webgpu.problem],
     [
       webgpu.problem === undefined ? "webgpu" : "",

@@ -1,0 +1,51 @@
+/**
+ * The engine on ONNX Runtime, on the processor.
+ * @module
+ */
+import { OptionError } from "../errors.ts";
+import type { RotaryEmbedding } from "../model/types.ts";
+import { openEmbedding } from "./embedding.ts";
+import { type BlockSurroundings, openBlock } from "./onnx_block.ts";
+import { openCachedBlock } from "./onnx_cached_block.ts";
+import { openHead } from "./onnx_head.ts";
+import { Rotations } from "./rotations.ts";
+import { loadRuntime } from "./runtime.ts";
+import type { BlockSpecification, Engine } from "./types.ts";
+
+/** Options of {@linkcode openOnnxEngine}. */
+export interface OnnxEngineOptions {
+  /** Threads inside an operation; the machine's cores if absent. */
+  readonly threads?: number;
+}
+
+/**
+ * Opens the engine on ONNX Runtime. Weights stay in their files and are mapped; one block's are in use at a time.
+ *
+ * @param options Threads
+ * @returns The engine; close it after use
+ * @throws {EngineError} if ONNX Runtime's native library is missing or does not load
+ * @throws {OptionError} if `threads` is not a whole number from 1 on
+ */
+export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<Engine> {
+  const threads = options.threads ?? navigator.hardwareConcurrency;
+  if (!Number.isSafeInteger(threads) || threads < 1) {
+    throw new OptionError(`Cannot run with '${threads}' threads: give a whole number from 1 on`);
+  }
+  await loadRuntime();
+  const tables = new WeakMap<RotaryEmbedding, Rotations>();
+  const surroundings = ({ architecture }: BlockSpecification): BlockSurroundings => {
+    const known = tables.get(architecture.rotary) ?? new Rotations(architecture.rotary);
+    tables.set(architecture.rotary, known);
+    return { threads, rotations: (positions) => known.upTo(positions) };
+  };
+  return {
+    name: "onnx",
+    device: "cpu",
+    openBlock: async (specification) => await openBlock(specification, surroundings(specification)),
+    openCachedBlock: async (specification) =>
+      await openCachedBlock(specification, surroundings(specification)),
+    openEmbedding,
+    openHead: (model) => Promise.resolve(openHead(model, { threads })),
+    close: () => Promise.resolve(),
+  };
+}

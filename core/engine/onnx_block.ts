@@ -1,0 +1,152 @@
+/**
+ * A block that runs whole texts on ONNX Runtime.
+ * @module
+ */
+import { EngineError } from "../errors.ts";
+import { BLOCK_NAME, blockGraph, runFeeds } from "./block_graph.ts";
+import type { RotationTables } from "./rotations.ts";
+import { type Feed, floats, openSession, type Session } from "./runtime.ts";
+import type { Block, BlockOutput, BlockSpecification, ChannelSums } from "./types.ts";
+import { goalOf, rootFolder, weightFeeds } from "./weights.ts";
+
+/** Bytes of attention scores that one run may make; larger batches are run in parts. */
+const SCORE_LIMIT = 256 * 1024 * 1024;
+
+/** What blocks of one engine share. */
+export interface BlockSurroundings {
+  /** Threads inside an operation. */
+  readonly threads: number;
+  /** Rotation tables of at least so many positions. */
+  readonly rotations: (positions: number) => RotationTables;
+}
+
+/**
+ * Prepares a block to run whole texts.
+ *
+ * @param specification The block
+ * @param surroundings Threads and rotation tables
+ * @returns The block; close it after use
+ * @throws {EngineError} if ONNX Runtime is missing or refuses the block
+ */
+export async function openBlock(
+  specification: BlockSpecification,
+  surroundings: BlockSurroundings,
+): Promise<Block> {
+  const session = await openBlockSession(specification, "whole", surroundings.threads);
+  const weights = weightFeeds(BLOCK_NAME, specification.tensors);
+  return {
+    run: async (hidden, batch, length) => {
+      checkHidden(hidden, batch, length, specification);
+      const rotations = surroundings.rotations(length);
+      const part = Math.min(batch, textsTogether(specification, length));
+      const output = new Float32Array(hidden.length);
+      const sums = specification.capture === "none" ? undefined : emptySums(specification);
+      const textSize = hidden.length / batch;
+      for (let first = 0; first < batch; first += part) {
+        const last = Math.min(batch, first + part);
+        const sizes = { batch: last - first, length, past: 0 };
+        const own = hidden.subarray(first * textSize, last * textSize);
+        const target = output.subarray(first * textSize, last * textSize);
+        const feeds = { ...runFeeds(own, sizes, rotations), ...weights };
+        await runPart(session, { feeds, target, tokens: sizes.batch * length, sums });
+      }
+      return { hidden: output, sums };
+    },
+    close: async () => await session.close(),
+  };
+}
+
+/**
+ * Makes a session for a block.
+ *
+ * @param specification The block
+ * @param attention Whether it looks at its own texts alone, or at tokens in a cache too
+ * @param threads Threads inside an operation
+ * @returns The session
+ * @throws {EngineError} if ONNX Runtime is missing or refuses the block
+ */
+export async function openBlockSession(
+  specification: BlockSpecification,
+  attention: "whole" | "cached",
+  threads: number,
+): Promise<Session> {
+  const tensors = [...specification.tensors.values()];
+  return await openSession(blockGraph(specification, attention), "a decoder block", {
+    threads,
+    folder: rootFolder(tensors),
+    goal: goalOf(tensors),
+  });
+}
+
+/**
+ * Checks that the residual stream has the size that batch and length promise.
+ *
+ * @param hidden The residual stream
+ * @param batch Texts
+ * @param length Tokens per text
+ * @param specification The block
+ * @throws {EngineError} if it has not
+ */
+export function checkHidden(
+  hidden: Float32Array,
+  batch: number,
+  length: number,
+  { architecture }: BlockSpecification,
+): void {
+  const expected = batch * length * architecture.hiddenSize;
+  if (hidden.length === expected && expected > 0) return;
+  throw new EngineError(
+    `Cannot run a decoder block: ${batch} texts of ${length} tokens are ${expected} numbers, and ${hidden.length} were given`,
+  );
+}
+
+interface Part {
+  readonly feeds: Readonly<Record<string, Feed>>;
+  readonly target: Float32Array;
+  readonly tokens: number;
+  readonly sums?: BlockSums;
+}
+
+type BlockSums = NonNullable<BlockOutput["sums"]>;
+
+async function runPart(session: Session, { feeds, target, tokens, sums }: Part): Promise<void> {
+  const outputHidden = floats(target, feeds.hidden.shape);
+  if (sums === undefined) {
+    await session.run(feeds, { outputHidden });
+    return;
+  }
+  const ones = floats(new Float32Array(tokens).fill(1), [1, tokens]);
+  const outputs: Record<string, Feed> = { outputHidden };
+  const additions: (() => void)[] = [];
+  for (const [kind, kindSums] of Object.entries(sums)) {
+    const channels = kindSums.sum.length;
+    for (const name of ["sum", "sumOfSquares", "gram"] as const) {
+      const total = kindSums[name];
+      if (total === undefined) continue;
+      const part = new Float32Array(total.length);
+      outputs[`${kind}.${name}`] = floats(part, [total.length / channels, channels]);
+      additions.push(() => addTo(total, part));
+    }
+  }
+  await session.run({ ...feeds, ones }, outputs);
+  for (const add of additions) add();
+  for (const kindSums of Object.values(sums)) (kindSums as { tokens: number }).tokens += tokens;
+}
+
+function addTo(total: Float64Array | Float32Array, part: Float32Array): void {
+  for (let index = 0; index < total.length; index++) total[index] += part[index];
+}
+
+function emptySums({ architecture, shape, capture }: BlockSpecification): BlockSums {
+  const empty = (channels: number): ChannelSums => ({
+    tokens: 0,
+    sum: new Float64Array(channels),
+    sumOfSquares: new Float64Array(channels),
+    gram: capture === "gram" ? new Float32Array(channels * channels) : undefined,
+  });
+  return { ffn: empty(shape.ffnWidth), heads: empty(shape.queryHeads * architecture.headSize) };
+}
+
+function textsTogether({ shape }: BlockSpecification, length: number): number {
+  return Math.max(1, Math.floor(SCORE_LIMIT / (4 * shape.queryHeads * length * length)));
+}

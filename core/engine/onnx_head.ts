@@ -1,0 +1,111 @@
+/**
+ * Final norm and output head on ONNX Runtime.
+ * @module
+ */
+import { EngineError } from "../errors.ts";
+import { outerTensor } from "../model/open.ts";
+import type { Model } from "../model/types.ts";
+import { GraphBuilder } from "../onnx/graph.ts";
+import { addHead, addLosses } from "../onnx/outer.ts";
+import { floats, integers, openSession, type Session } from "./runtime.ts";
+import type { Head } from "./types.ts";
+import { goalOf, rootFolder, weightReference } from "./weights.ts";
+
+/** Rows that go through the head together: their logits must stay small. */
+const CHUNK_ROWS = 256;
+
+type Purpose = "logits" | "losses";
+
+/**
+ * Prepares final norm and output head.
+ *
+ * @param model The model
+ * @param options Threads inside an operation
+ * @returns The head; close it after use
+ */
+export function openHead(model: Model, options: { readonly threads: number }): Head {
+  const { hiddenSize, vocabularySize } = model.architecture;
+  // Logits and losses are two graphs: ONNX Runtime computes outputs that nobody asked for too.
+  const sessions = new Map<Purpose, Promise<Session>>();
+  const sessionFor = (purpose: Purpose): Promise<Session> => {
+    const session = sessions.get(purpose) ?? openHeadSession(model, purpose, options.threads);
+    sessions.set(purpose, session);
+    return session;
+  };
+  const forEachChunk = async (
+    hidden: Float32Array,
+    run: (chunk: Float32Array, from: number, to: number) => Promise<void>,
+  ) => {
+    const rows = hidden.length / hiddenSize;
+    for (let from = 0; from < rows; from += CHUNK_ROWS) {
+      const to = Math.min(rows, from + CHUNK_ROWS);
+      await run(hidden.subarray(from * hiddenSize, to * hiddenSize), from, to);
+    }
+  };
+  return {
+    negativeLogLikelihoods: async (hidden, targets) => {
+      checkTargets(hidden.length / hiddenSize, targets, vocabularySize);
+      const session = await sessionFor("losses");
+      const losses = new Float32Array(targets.length);
+      await forEachChunk(hidden, async (chunk, from, to) => {
+        const shape = [to - from, 1];
+        await session.run({
+          hidden: floats(chunk, [to - from, hiddenSize]),
+          targets: integers(targets.subarray(from, to), shape),
+        }, { losses: floats(losses.subarray(from, to), shape) });
+      });
+      return losses;
+    },
+    logits: async (hidden) => {
+      const session = await sessionFor("logits");
+      const logits = new Float32Array(hidden.length / hiddenSize * vocabularySize);
+      await forEachChunk(hidden, async (chunk, from, to) => {
+        const target = logits.subarray(from * vocabularySize, to * vocabularySize);
+        await session.run({ hidden: floats(chunk, [to - from, hiddenSize]) }, {
+          logits: floats(target, [to - from, vocabularySize]),
+        });
+      });
+      return logits;
+    },
+    close: async () => {
+      const open = await Promise.allSettled(sessions.values());
+      sessions.clear();
+      for (const result of open) if (result.status === "fulfilled") await result.value.close();
+    },
+  };
+}
+
+async function openHeadSession(model: Model, purpose: Purpose, threads: number): Promise<Session> {
+  const { architecture } = model;
+  const finalNorm = outerTensor(model, "finalNorm.weight");
+  const outputHead = outerTensor(model, "outputHead.weight");
+  const graph = new GraphBuilder();
+  const logits = addHead(graph, {
+    architecture,
+    hidden: graph.input("hidden", "F32", ["rows", architecture.hiddenSize]),
+    finalNorm: weightReference(finalNorm),
+    outputHead: weightReference(outputHead),
+  });
+  if (purpose === "logits") {
+    graph.output("logits", logits, "F32", ["rows", architecture.vocabularySize]);
+  } else {
+    const targets = graph.input("targets", "I64", ["rows", 1]);
+    graph.output("losses", addLosses(graph, logits, targets), "F32", ["rows", 1]);
+  }
+  return await openSession(graph.bytes("head"), "the output head", {
+    threads,
+    folder: rootFolder([outputHead]),
+    goal: goalOf([outputHead]),
+  });
+}
+
+function checkTargets(rows: number, targets: Int32Array, vocabularySize: number): void {
+  if (targets.length !== rows) {
+    throw new EngineError(`Cannot compute losses: ${rows} rows have ${targets.length} targets`);
+  }
+  const stranger = targets.find((token) => token < 0 || token >= vocabularySize);
+  if (stranger === undefined) return;
+  throw new EngineError(
+    `Cannot compute the loss of token '${stranger}': the vocabulary has ${vocabularySize} tokens`,
+  );
+}

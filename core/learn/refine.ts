@@ -1,0 +1,93 @@
+/**
+ * Refining a plan with the loss of the whole pruned model, where single damage curves add up wrongly.
+ * @module
+ */
+import type { Statistics } from "../calibrate/types.ts";
+import type { Engine } from "../engine/types.ts";
+import type { Model } from "../model/types.ts";
+import { draftPlan, finishPlan, type Removals } from "../plan/make_plan.ts";
+import type { PlanOptions } from "../plan/request.ts";
+import type { Plan } from "../plan/types.ts";
+import { domainWeights } from "../plan/weights.ts";
+import type { WorkOptions } from "../progress.ts";
+import { exchange } from "./exchange.ts";
+import { type HeldOutDomain, HeldOutRuns } from "./held_out.ts";
+import { prunedLayer } from "./pruner.ts";
+
+/** Exchanges may cost this many passes over the calibration windows. */
+export const exchangePasses = 1;
+
+/** A plan, and what refining it came to. */
+export interface RefinedPlan {
+  /** The plan. */
+  readonly plan: Plan;
+  /** Loss on windows kept back before and after the exchanges, nats per token; absent where there was nothing to try. */
+  readonly loss?: { readonly before: number; readonly after: number };
+  /** How often the loss was measured. */
+  readonly measurements: number;
+}
+
+/**
+ * Makes a plan and, for `gprune` in the adaptive shape, improves its allocation by exchanges that are judged by the
+ * loss on windows kept back.
+ *
+ * @param engine What runs the model
+ * @param model The dense model
+ * @param statistics What calibration found
+ * @param learning Windows kept back
+ * @param options What is asked for
+ * @param work Progress and cancelling
+ * @returns The plan; that of `makePlan` where nothing was learned
+ * @throws {OptionError} if an option makes no sense
+ * @throws {PlanError} if the sparsity cannot be reached
+ * @throws {CancelledError} if cancelled
+ */
+export async function refinedPlan(
+  engine: Engine,
+  model: Model,
+  statistics: Statistics,
+  learning: readonly HeldOutDomain[],
+  options: PlanOptions,
+  work: WorkOptions = {},
+): Promise<RefinedPlan> {
+  const draft = draftPlan(model, statistics, options);
+  const { request, orders } = draft;
+  const settled = { plan: finishPlan(draft, draft.removals), measurements: 0 };
+  const learned = statistics.learned !== undefined && request.method === "gprune";
+  if (!learned || request.shape !== "adaptive" || request.sparsity === 0) return settled;
+  const runs = new HeldOutRuns(engine, model, learning);
+  const measurements = affordable(model, statistics, runs);
+  if (measurements < 2) return settled;
+  const weights = domainWeights(learning.map(({ name }) => name));
+  const judge = request.objective === "worst"
+    ? (losses: readonly number[]) =>
+      Math.max(...losses.map((loss, d) => loss - statistics.learned!.denseLoss[d]))
+    : (losses: readonly number[]) => losses.reduce((sum, loss, d) => sum + weights[d] * loss, 0);
+  const loss = async (removals: Removals) =>
+    judge(
+      await runs.lossOf((layer) => {
+        const own = orders.flatMap((order, index) =>
+          order.layer === layer ? [{ order, removed: removals[index] }] : []
+        );
+        return prunedLayer(model, statistics, request, layer, own);
+      }, work),
+    );
+  const result = await exchange(draft, loss, {
+    measurements,
+    onMeasured: (done) =>
+      work.onProgress?.({ stage: "plan", done, total: measurements, unit: "exchanges" }),
+  });
+  return {
+    plan: finishPlan(draft, result.removals),
+    loss: { before: result.before, after: result.after },
+    measurements: result.measurements,
+  };
+}
+
+/** How many measurements of the whole model the allowance buys. */
+function affordable(model: Model, statistics: Statistics, runs: HeldOutRuns): number {
+  const layers = model.architecture.layers.length;
+  const windows = statistics.domains.reduce((sum, domain) => sum + domain.windows, 0);
+  const cost = runs.windows * (layers + runs.headBlocks);
+  return Math.floor(exchangePasses * windows * layers / cost);
+}
