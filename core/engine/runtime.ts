@@ -158,6 +158,8 @@ function sessionOptions(
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: "sequential",
+    // The arena keeps what it once had, and grows by doubling: too much where weights are converted at every run.
+    enableCpuMemArena: !saving,
     // Errors are thrown; nothing is to be printed beside.
     logSeverityLevel: 4,
     extra: {

@@ -5,12 +5,12 @@
 import type { Statistics } from "../calibrate/types.ts";
 import type { Engine } from "../engine/types.ts";
 import type { Model } from "../model/types.ts";
-import { draftPlan, finishPlan, type Removals } from "../plan/make_plan.ts";
+import { draftPlan, finishPlan, type Removals, uniformAlternatives } from "../plan/make_plan.ts";
 import type { PlanOptions } from "../plan/request.ts";
 import type { Plan } from "../plan/types.ts";
 import { domainWeights } from "../plan/weights.ts";
 import type { WorkOptions } from "../progress.ts";
-import { exchange } from "./exchange.ts";
+import { exchange, type ExchangeResult } from "./exchange.ts";
 import { type HeldOutDomain, HeldOutRuns } from "./held_out.ts";
 import { prunedLayer } from "./pruner.ts";
 
@@ -28,8 +28,8 @@ export interface RefinedPlan {
 }
 
 /**
- * Makes a plan and, for `gprune` in the adaptive shape, improves its allocation by exchanges that are judged by the
- * loss on windows kept back.
+ * Makes a plan and, for `gprune`, improves its allocation by the loss on windows kept back: by exchanges in the
+ * adaptive shape; in the uniform shape, where few pairs of sizes meet the budget, by measuring those.
  *
  * @param engine What runs the model
  * @param model The dense model
@@ -37,7 +37,7 @@ export interface RefinedPlan {
  * @param learning Windows kept back
  * @param options What is asked for
  * @param work Progress and cancelling
- * @returns The plan; that of `makePlan` where nothing was learned
+ * @returns The plan; that of `makePlan` where there was nothing to try
  * @throws {OptionError} if an option makes no sense
  * @throws {PlanError} if the sparsity cannot be reached
  * @throws {CancelledError} if cancelled
@@ -53,15 +53,17 @@ export async function refinedPlan(
   const draft = draftPlan(model, statistics, options);
   const { request, orders } = draft;
   const settled = { plan: finishPlan(draft, draft.removals), measurements: 0 };
-  const learned = statistics.learned !== undefined && request.method === "gprune";
-  if (!learned || request.shape !== "adaptive" || request.sparsity === 0) return settled;
+  if (request.method !== "gprune" || request.sparsity === 0) return settled;
+  const uniform = request.shape === "uniform";
+  const alternatives = uniform ? uniformAlternatives(draft) : [];
+  const worthIt = uniform ? alternatives.length > 1 : statistics.learned !== undefined;
   const runs = new HeldOutRuns(engine, model, learning);
   const measurements = affordable(model, statistics, runs);
-  if (measurements < 2) return settled;
+  if (!worthIt || measurements < 2) return settled;
   const weights = domainWeights(learning.map(({ name }) => name));
   const judge = request.objective === "worst"
     ? (losses: readonly number[]) =>
-      Math.max(...losses.map((loss, d) => loss - statistics.learned!.denseLoss[d]))
+      Math.max(...losses.map((loss, d) => loss - (statistics.learned?.denseLoss[d] ?? 0)))
     : (losses: readonly number[]) => losses.reduce((sum, loss, d) => sum + weights[d] * loss, 0);
   const loss = async (removals: Removals) =>
     judge(
@@ -72,15 +74,35 @@ export async function refinedPlan(
         return prunedLayer(model, statistics, request, layer, own);
       }, work),
     );
-  const result = await exchange(draft, loss, {
-    measurements,
-    onMeasured: (done) =>
-      work.onProgress?.({ stage: "plan", done, total: measurements, unit: "exchanges" }),
-  });
+  const onMeasured = (done: number) =>
+    work.onProgress?.({ stage: "plan", done, total: measurements, unit: "exchanges" });
+  const result = uniform
+    ? await best(alternatives.slice(0, measurements), loss, onMeasured)
+    : await exchange(draft, loss, { measurements, onMeasured });
   return {
     plan: finishPlan(draft, result.removals),
     loss: { before: result.before, after: result.after },
     measurements: result.measurements,
+  };
+}
+
+/** The alternative with the least measured loss. */
+async function best(
+  alternatives: readonly Removals[],
+  loss: (removals: Removals) => Promise<number>,
+  onMeasured: (done: number) => void,
+): Promise<ExchangeResult> {
+  const losses: number[] = [];
+  for (const removals of alternatives) {
+    losses.push(await loss(removals));
+    onMeasured(losses.length);
+  }
+  const after = Math.min(...losses);
+  return {
+    removals: alternatives[losses.indexOf(after)],
+    before: losses[0],
+    after,
+    measurements: losses.length,
   };
 }
 

@@ -6,7 +6,8 @@ import type { LearnedDamage, Statistics } from "../calibrate/types.ts";
 import { PlanError, StatisticsError } from "../errors.ts";
 import type { Model, Structure } from "../model/types.ts";
 import { prunableParameters, unitCount, unitParameters } from "../model/units.ts";
-import { allocate, allocateUniformly, type Prospect } from "./allocate.ts";
+import { allocate, type Prospect } from "./allocate.ts";
+import { allocateUniformly, uniformChoices } from "./allocate_uniformly.ts";
 import { predictDamage } from "./damage.ts";
 import { scoreDomains, type UnitOrder, unitOrder } from "./order.ts";
 import { type PlanOptions, resolveRequest } from "./request.ts";
@@ -156,10 +157,12 @@ export function requireReachable(
   );
   const budget = prunableBudget(model, request);
   if (isAdaptive(request)) return void allocate(all.map(({ prospect }) => prospect), budget);
-  const perKind = request.structures.map((structure) =>
-    all.filter((each) => each.structure === structure).map(({ prospect }) => prospect)
+  allocateUniformly(
+    request.structures.map((structure) =>
+      all.filter((each) => each.structure === structure).map(({ prospect }) => prospect)
+    ),
+    budget,
   );
-  allocateUniformly(perKind, budget);
 }
 
 /** Only these allocate more to one layer than to another; the other baselines are uniform as published. */
@@ -244,12 +247,40 @@ function uniformAllocation(
   prospects: readonly Prospect[],
   budget: number,
 ): Removals {
-  const perKind = request.structures.map((structure) =>
+  const share = request.method === "gprune" ? undefined : request.sparsity;
+  const removed = allocateUniformly(perKind(request, orders, prospects), budget, share);
+  return everywhere(request, orders, removed);
+}
+
+/**
+ * The ways to meet a draft's budget in the uniform shape, the least predicted loss first.
+ *
+ * @param draft A draft in the uniform shape
+ * @returns What each order gives up, for every way
+ */
+export function uniformAlternatives(draft: PlanDraft): readonly Removals[] {
+  const { model, request, orders, prospects } = draft;
+  return uniformChoices(perKind(request, orders, prospects), prunableBudget(model, request))
+    .toSorted((a, b) => a.damage - b.damage)
+    .map(({ removed }) => everywhere(request, orders, removed));
+}
+
+function perKind(
+  request: PlanRequest,
+  orders: readonly UnitOrder[],
+  prospects: readonly Prospect[],
+): readonly (readonly Prospect[])[] {
+  return request.structures.map((structure) =>
     prospects.filter((_, index) => orders[index].structure === structure)
   );
-  const share = request.method === "gprune" ? undefined : request.sparsity;
-  const removed = allocateUniformly(perKind, budget, share);
-  return orders.map((order) => removed[request.structures.indexOf(order.structure)]);
+}
+
+function everywhere(
+  request: PlanRequest,
+  orders: readonly UnitOrder[],
+  removed: readonly number[],
+): Removals {
+  return orders.map(({ structure }) => removed[request.structures.indexOf(structure)]);
 }
 
 /**

@@ -135,8 +135,7 @@ export async function calibrateKeepingWindows(
     layers,
   };
   const wanted = settings.learn ??
-    (request.method === "gprune" &&
-      (request.shape === "adaptive" || request.structures.length > 1));
+    (request.method === "gprune" && request.shape === "adaptive");
   const learning = learningWindows(model, statistics, windows, request);
   if (!wanted) return { statistics, learning };
   const run = { engine, model, statistics, learning, request, checkpoint };

@@ -9,12 +9,13 @@ import type { Engine } from "../engine/types.ts";
 import { OptionError, PlanError } from "../errors.ts";
 import type { EvaluationText } from "../evaluate/perplexity.ts";
 import type { CompareRow, Comparison } from "../evaluate/report.ts";
+import type { HeldOutDomain } from "../learn/held_out.ts";
+import { refinedPlan } from "../learn/refine.ts";
 import type { Model } from "../model/types.ts";
-import { makePlan } from "../plan/make_plan.ts";
 import { methods, type PlanOptions, resolveRequest } from "../plan/request.ts";
 import type { Method, Refit } from "../plan/types.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
-import { calibrateWith } from "./calibrate.ts";
+import { calibrateKeepingWindows } from "./calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
 import { calibrationRows } from "./report.ts";
 import { withModel } from "./setup.ts";
@@ -51,7 +52,7 @@ export async function compareJob(options: CompareOptions): Promise<Comparison> {
     const own = requests.find(({ method }) => method === "gprune");
     const workFolder = await Deno.makeTempDir({ prefix: "gprune-compare-" });
     try {
-      const statistics = await calibrateWith(engine, model, domains, {
+      const { statistics, learning } = await calibrateKeepingWindows(engine, model, domains, {
         ...options,
         self: own === undefined ? false : options.self,
         request: own ?? requests[0],
@@ -61,7 +62,7 @@ export async function compareJob(options: CompareOptions): Promise<Comparison> {
         onNote: note,
       });
       const dense = await evaluateTexts(engine, model, texts, { ...options, which: "dense" });
-      const run = { engine, model, statistics, texts, dense: dense.perplexity, options };
+      const run = { engine, model, statistics, learning, texts, dense: dense.perplexity, options };
       const rows: CompareRow[] = [];
       for (const combination of combinations) {
         try {
@@ -111,6 +112,7 @@ interface CompareRun {
   readonly engine: Engine;
   readonly model: Model;
   readonly statistics: Statistics;
+  readonly learning: readonly HeldOutDomain[];
   readonly texts: readonly EvaluationText[];
   readonly dense: readonly number[];
   readonly options: CompareOptions;
@@ -121,8 +123,8 @@ async function compareOne(
   combination: Combination,
   directory: string,
 ): Promise<CompareRow> {
-  const { engine, model, statistics, texts, dense, options } = run;
-  const plan = makePlan(model, statistics, combination);
+  const { engine, model, statistics, learning, texts, dense, options } = run;
+  const { plan } = await refinedPlan(engine, model, statistics, learning, combination, options);
   await Deno.remove(directory, { recursive: true }).catch(() => undefined);
   await Deno.mkdir(directory, { recursive: true });
   const { signal, onProgress } = options;

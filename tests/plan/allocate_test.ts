@@ -1,12 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { PlanError } from "../../core/errors.ts";
-import {
-  allocate,
-  allocateUniformly,
-  type Prospect,
-  removalSteps,
-} from "../../core/plan/allocate.ts";
+import { allocate, type Prospect, removalSteps } from "../../core/plan/allocate.ts";
+import { allocateUniformly } from "../../core/plan/allocate_uniformly.ts";
 
 const prospect = (damage: readonly number[], extra: Partial<Prospect> = {}): Prospect => ({
   units: damage.length - 1,

@@ -223,11 +223,13 @@ Deno.test("calibrate, plan and apply from file to file give what prune gives", (
   withPlace(async ({ options, folder }) => {
     const stats = join(folder, "a.stats"), plan = join(folder, "a.plan.json");
     const { model, calibration, samples, seqLen } = options;
-    await calibrateJob({ model, calibration, samples, seqLen, save: stats });
+    // Of one kind of unit there is but one way to meet the budget, so that the loss of the whole model has no say.
+    const structures = ["ffn"] as const;
+    await calibrateJob({ model, calibration, samples, seqLen, structures, save: stats });
     assertEquals((await loadStatistics(stats)).learned !== undefined, true);
-    await planJob({ model, stats, save: plan, sparsity: 0.4 });
+    await planJob({ model, stats, save: plan, sparsity: 0.4, structures });
     const applied = await applyJob({ model, plan, out: join(folder, "out-steps") });
-    const whole = await prune(options);
+    const whole = await prune({ ...options, structures });
     assertEquals(await weightsOf(applied.folder), await weightsOf(whole.folder));
     await assertRejects(
       () => planJob({ model, stats, save: plan }),
