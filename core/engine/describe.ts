@@ -27,7 +27,7 @@ export interface WebGpuDescription {
   readonly adapter?: string;
   /** Whether the adapter is a fallback in software. */
   readonly isFallback?: boolean;
-  /** The adapter's limits in bytes, and its features. */
+  /** The adapter's limits in bytes, where there is one. */
   readonly limits?: {
     /** The largest storage binding. */
     readonly maxStorageBufferBindingSize: number;

@@ -40,7 +40,9 @@ export async function openBlock(
       const rotations = surroundings.rotations(length);
       const part = Math.min(batch, textsTogether(specification, length));
       const output = new Float32Array(hidden.length);
-      const sums = specification.capture === "none" ? undefined : emptySums(specification);
+      const sums = specification.capture === "none"
+        ? undefined
+        : emptySums(specification, batch * length);
       const textSize = hidden.length / batch;
       for (let first = 0; first < batch; first += part) {
         const last = Math.min(batch, first + part);
@@ -130,16 +132,18 @@ async function runPart(session: Session, { feeds, target, tokens, sums }: Part):
   }
   await session.run({ ...feeds, ones }, outputs);
   for (const add of additions) add();
-  for (const kindSums of Object.values(sums)) (kindSums as { tokens: number }).tokens += tokens;
 }
 
 function addTo(total: Float64Array | Float32Array, part: Float32Array): void {
   for (let index = 0; index < total.length; index++) total[index] += part[index];
 }
 
-function emptySums({ architecture, shape, capture }: BlockSpecification): BlockSums {
+function emptySums(
+  { architecture, shape, capture }: BlockSpecification,
+  tokens: number,
+): BlockSums {
   const empty = (channels: number): ChannelSums => ({
-    tokens: 0,
+    tokens,
     sum: new Float64Array(channels),
     sumOfSquares: new Float64Array(channels),
     gram: capture === "gram" ? new Float32Array(channels * channels) : undefined,

@@ -14,7 +14,7 @@ import { weightFeeds } from "./weights.ts";
 const FIRST_CAPACITY = 64;
 
 /**
- * Prepares a block to continue texts token by token.
+ * Prepares a block to continue texts token by token. It reports no sums, whatever the specification says.
  *
  * @param specification The block
  * @param surroundings Threads and rotation tables
@@ -25,7 +25,8 @@ export async function openCachedBlock(
   specification: BlockSpecification,
   surroundings: BlockSurroundings,
 ): Promise<CachedBlock> {
-  const session = await openBlockSession(specification, "cached", surroundings.threads);
+  const silent = { ...specification, capture: "none" } as const;
+  const session = await openBlockSession(silent, "cached", surroundings.threads);
   const weights = weightFeeds(BLOCK_NAME, specification.tensors);
   const runTokens = async (
     hidden: Float32Array,

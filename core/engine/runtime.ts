@@ -5,7 +5,8 @@
 import type { InferenceSession, Tensor } from "onnxruntime-node";
 import { EngineError } from "../errors.ts";
 
-type Runtime = typeof import("onnxruntime-node");
+/** The module of ONNX Runtime. */
+export type Runtime = typeof import("onnxruntime-node");
 
 /** Numbers with their sizes, as they go into a session. */
 export interface Feed {

@@ -4,11 +4,10 @@
  */
 import { EngineError } from "../errors.ts";
 import { isView } from "../model/tensor_reader.ts";
-import type { Tensor, TensorView } from "../model/types.ts";
+import type { BlockTensors, Tensor, TensorView } from "../model/types.ts";
 import type { BlockPiece, BlockWeights } from "../onnx/block.ts";
 import type { WeightReference } from "../onnx/graph.ts";
 import { type Feed, floats } from "./runtime.ts";
-import type { BlockTensors } from "../model/types.ts";
 
 /** Bytes of float32 weights up to which a session keeps its own, converted and rearranged for speed. */
 const SPEED_LIMIT = 256 * 1024 * 1024;

@@ -1,0 +1,38 @@
+/**
+ * Prunes the small random models of tests/fixtures by fixed plans and writes the folders, so that
+ * bench/pruned_reference.py can let PyTorch transformers compute their logits.
+ *
+ *     deno run -A bench/pruned_folders.ts DIR
+ *     python bench/pruned_reference.py DIR tests/fixtures/pruned.json
+ *
+ * Also writes the logits of any folder in the Hugging Face layout as gprune computes them:
+ *
+ *     deno run -A bench/pruned_folders.ts --logits MODEL FILE
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { openEngine } from "../core/engine/open.ts";
+import { openModel } from "../core/model/open.ts";
+import { Random } from "../core/random.ts";
+import { wholeLogits } from "../tests/engine/helpers.ts";
+import { prunedFixture, prunedFixtureNames } from "../tests/helpers/pruned-fixture.ts";
+
+const [first, ...rest] = Deno.args;
+if (first === "--logits") {
+  const [folder, file] = rest;
+  const model = await openModel(folder);
+  const engine = await openEngine("onnx");
+  const random = Random.of("parity");
+  const tokens = Int32Array.from(
+    { length: Math.min(64, model.architecture.maxPositions) },
+    () => random.below(model.architecture.vocabularySize),
+  );
+  const logits = await wholeLogits(engine, model, [tokens]);
+  await Deno.writeTextFile(file, JSON.stringify({ tokens: [[...tokens]], logits: [...logits] }));
+  await engine.close();
+} else {
+  for (const name of prunedFixtureNames) {
+    console.log((await prunedFixture(name, join(first, name))).folder);
+  }
+}
