@@ -17,6 +17,7 @@ import { calibrateWith } from "./session/calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./session/evaluation.ts";
 import { makeReport, type ReportStage } from "./session/report.ts";
 import { checkFormats, MemoryPeak, Stopwatch } from "./session/setup.ts";
+import { evaluationTasks, taskRows } from "./session/tasks.ts";
 import type { Domain } from "./text/domains.ts";
 import { embeddedDomains, windowLength } from "./text/texts.ts";
 import { embeddedCalibrationKinds, type EmbeddedKind, embeddedKinds } from "./text/embedded/mod.ts";
@@ -119,18 +120,24 @@ export async function applyPlan(
 export interface EvaluateOptions extends EngineOptions {
   /** Tokens per window. Default min(2048, the model's own limit). */
   readonly seqLen?: number;
-  /** First windows of each text; all if absent. */
+  /** First windows of each text; all if absent. Multiple choice from a text then has 8 questions a window at most. */
   readonly evalWindows?: number;
+  /** Multiple-choice tasks: `.jsonl` files of `{ "context", "choices": […], "answer": index }`. Default none. */
+  readonly tasks?: readonly { readonly name: string; readonly path: string }[];
+  /** Whether to make a multiple-choice task `NAME-choice` from every text. Default true. */
+  readonly choiceTasks?: boolean;
+  /** Seed of the places in the texts that questions are made at. Default 0. */
+  readonly seed?: number;
 }
 
 /**
- * Measures perplexity per text, speed and size of a model.
+ * Measures perplexity per text, accuracy of multiple choice, speed and size of a model.
  *
  * @param model The model, dense or pruned
  * @param domains Texts that calibration did not see
- * @param options Windows
- * @returns A report whose perplexity rows have `dense` only
- * @throws {TextError} if a text is too short
+ * @param options Windows and tasks
+ * @returns A report whose rows have `dense` only
+ * @throws {TextError} if a text is too short, or a task file cannot be used
  * @throws {EngineError} if the engine fails
  * @throws {CancelledError} if cancelled
  */
@@ -143,16 +150,22 @@ export async function evaluate(
     const watch = new Stopwatch<ReportStage>();
     const seqLen = windowLength(model, options.seqLen);
     const texts = await evaluationTexts(model, domains, seqLen, options.evalWindows);
+    const notes: string[] = [];
+    const onNote = (message: string) => {
+      notes.push(message);
+    };
+    const tasks = await evaluationTasks(model, texts, { ...options, onNote });
     const result = await watch.time(
       "evaluate",
-      () => evaluateTexts(engine, model, texts, { ...options, which: "dense" }),
+      () => evaluateTexts(engine, model, texts, { ...options, which: "dense", tasks }),
     );
     return makeReport({
       engine,
       model,
       pruned: model,
-      request: { seed: 0, seqLen, evalWindows: options.evalWindows ?? "all" },
+      request: { seed: options.seed ?? 0, seqLen, evalWindows: options.evalWindows ?? "all" },
       perplexity: perplexityRows(texts, result.perplexity, undefined, []),
+      tasks: taskRows(tasks, result.accuracy),
       speed: {
         denseTokensPerSecond: result.tokensPerSecond,
         prunedTokensPerSecond: 0,
@@ -160,7 +173,7 @@ export async function evaluate(
       watch,
       memory: new MemoryPeak(),
       files: [],
-      notes: [],
+      notes,
     });
   });
 }

@@ -172,16 +172,27 @@ export const evalOption = new Option(
 /** `--eval-windows N` */
 export const evalWindowsOption = new Option(
   "--eval-windows <N>",
-  "evaluate the first N windows of each text (default: all)",
+  "evaluate the first N windows of each text, and 8 × N questions made from it at most (default: all, 200)",
 ).argParser((text) => whole("--eval-windows", text, 1)).helpGroup(evaluationGroup);
 
-/** `--task NAME=PATH`, which this version refuses. */
-export const taskOption = new Option("--task <NAME=PATH>", "multiple-choice tasks (not yet)")
-  .argParser((): readonly NamedPath[] => {
-    throw new UsageError(
-      "--task is not in this version yet; leave it out and judge by the perplexity on --eval texts",
-    );
-  }).hideHelp();
+/** `--task NAME=PATH` */
+export const taskOption = new Option(
+  "--task <NAME=PATH>",
+  'multiple choice: a .jsonl of { "context", "choices", "answer": index }; repeat it for more',
+).argParser((text, before: readonly NamedPath[] | undefined) => namedPath("--task", text, before))
+  .helpGroup(evaluationGroup);
+
+/** `--no-choice` */
+export const noChoiceOption = new Option(
+  "--no-choice",
+  "no multiple choice NAME-choice made from each evaluation text",
+).helpGroup(evaluationGroup);
+
+/** `--choice` of `compare`, where it would multiply the work of every row. */
+export const choiceOption = new Option(
+  "--choice",
+  "multiple choice NAME-choice made from each evaluation text, for every row (default: off)",
+).helpGroup(evaluationGroup);
 
 /** `--out DIR` */
 export const outOption = new Option(

@@ -3,7 +3,7 @@
  * @module
  */
 import { balanceGrams, SumAccumulator } from "./sums.ts";
-import type { DomainSums, KindStatistics, LayerStatistics } from "./types.ts";
+import type { DomainSums, DomainWindows, KindStatistics, LayerStatistics } from "./types.ts";
 import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
@@ -12,16 +12,6 @@ import { blockTensors } from "../model/open.ts";
 import type { Model, Structure } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 import { STRUCTURES } from "../model/units.ts";
-
-/** One domain, cut into windows. */
-export interface DomainWindows {
-  /** Its name. */
-  readonly name: string;
-  /** Windows whose activations are summed, all of one length. */
-  readonly calibration: readonly Int32Array[];
-  /** Windows kept back. */
-  readonly heldOut: readonly Int32Array[];
-}
 
 /** Options of {@linkcode collect}. */
 export interface CollectOptions extends WorkOptions {

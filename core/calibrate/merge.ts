@@ -6,7 +6,13 @@ import { StatisticsError } from "../errors.ts";
 import { readTensor } from "../model/tensor_reader.ts";
 import type { Tensor } from "../model/types.ts";
 import { balanceGrams, mergeSums } from "./sums.ts";
-import type { DomainRecord, DomainSums, KindStatistics, Statistics } from "./types.ts";
+import type {
+  DomainRecord,
+  DomainSums,
+  DomainWindows,
+  KindStatistics,
+  Statistics,
+} from "./types.ts";
 
 /**
  * Merges statistics of one model that were taken on different windows: of other domains, or other windows of the same
@@ -37,8 +43,17 @@ export async function mergeStatistics(a: Statistics, b: Statistics): Promise<Sta
     model: a.model,
     seed: a.seed,
     domains: names.map((name) => mergeRecords(recordOf(a, name), recordOf(b, name))),
+    windows: a.windows && b.windows && names.map((name) => ({
+      name,
+      calibration: [a, b].flatMap((part) => windowsOf(part, name)?.calibration ?? []),
+      heldOut: [a, b].flatMap((part) => windowsOf(part, name)?.heldOut ?? []),
+    })),
     layers,
   };
+}
+
+function windowsOf(statistics: Statistics, name: string): DomainWindows | undefined {
+  return statistics.windows?.find((windows) => windows.name === name);
 }
 
 function recordOf(statistics: Statistics, name: string): DomainRecord | undefined {

@@ -9,8 +9,11 @@ import { readSafetensorsHeader, type TensorEntry, writeSafetensors } from "../mo
 import { readTensor, readTensorBytes } from "../model/tensor_reader.ts";
 import type { Tensor, TensorView } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
+import { joinWindows } from "../engine/batches.ts";
+import { cutWindows } from "../text/windows.ts";
 import type {
   DomainSums,
+  DomainWindows,
   KindStatistics,
   LayerStatistics,
   RemovalOrder,
@@ -65,7 +68,7 @@ const words = z.object({
  * @throws {ExportError} if the disk refuses
  */
 export async function saveStatistics(statistics: Statistics, path: string): Promise<void> {
-  const { layers, ...rest } = statistics;
+  const { layers, windows, ...rest } = statistics;
   const layerTokens = layers.map((layer) =>
     Object.fromEntries(
       STRUCTURES.map((structure) => [structure, layer[structure].domains.map((d) => d.tokens)]),
@@ -75,7 +78,11 @@ export async function saveStatistics(statistics: Statistics, path: string): Prom
     STRUCTURES.flatMap((structure) => kindEntries(`layers.${index}.${structure}`, layer[structure]))
   );
   const metadata = { [metadataKey]: JSON.stringify({ ...rest, layerTokens }) };
-  await writeSafetensors(path, entries, { metadata });
+  const tokens = (windows ?? []).flatMap(({ name, calibration, heldOut }) => [
+    tokenEntry(`windows.${name}.calibration`, calibration),
+    tokenEntry(`windows.${name}.heldOut`, heldOut),
+  ]);
+  await writeSafetensors(path, [...tokens, ...entries], { metadata });
 }
 
 /**
@@ -100,7 +107,8 @@ export async function loadStatistics(path: string): Promise<Statistics> {
         readKind(byName, `layers.${index}.${structure}`, tokens[structure]);
       layers.push({ ffn: await kind("ffn"), heads: await kind("heads") });
     }
-    return { ...rest, layers };
+    const windows = await readWindows(byName, rest.domains.map(({ name }) => name));
+    return { ...rest, windows, layers };
   } catch (cause) {
     throw new StatisticsError(
       `Cannot read statistics '${path}': ${(cause as Error).message}`,
@@ -137,6 +145,31 @@ function doubles(name: string, data: Float64Array): TensorEntry {
 function matrix(name: string, tensor: Tensor): TensorEntry {
   const bytes = async () => new Uint8Array((await readTensor(tensor)).buffer);
   return { name, dataType: "F32", shape: tensor.shape, bytes };
+}
+
+function tokenEntry(name: string, windows: readonly Int32Array[]): TensorEntry {
+  const shape = [windows.length, windows[0]?.length ?? 0];
+  const bytes = () => new Uint8Array(joinWindows(windows).buffer);
+  return { name, dataType: "I32", shape, bytes };
+}
+
+async function readWindows(
+  tensors: ReadonlyMap<string, TensorView>,
+  names: readonly string[],
+): Promise<readonly DomainWindows[] | undefined> {
+  const windows = async (name: string) => {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) return [];
+    const tokens = new Int32Array((await readTensorBytes(tensor)).buffer);
+    return cutWindows(tokens, tensor.shape[1] || 1);
+  };
+  const result: DomainWindows[] = [];
+  for (const name of names) {
+    const calibration = await windows(`windows.${name}.calibration`);
+    if (calibration.length === 0) return undefined;
+    result.push({ name, calibration, heldOut: await windows(`windows.${name}.heldOut`) });
+  }
+  return result;
 }
 
 async function readKind(

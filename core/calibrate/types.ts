@@ -107,6 +107,16 @@ export interface LearnedDamage {
   readonly calibrationPasses: number;
 }
 
+/** One domain, cut into windows. */
+export interface DomainWindows {
+  /** Its name. */
+  readonly name: string;
+  /** Windows whose activations are summed, all of one length. */
+  readonly calibration: readonly Int32Array[];
+  /** Windows kept back. */
+  readonly heldOut: readonly Int32Array[];
+}
+
 /** Everything that calibration knows. */
 export interface Statistics {
   /** Name and version of the file format. */
@@ -121,6 +131,8 @@ export interface Statistics {
   readonly seed: number;
   /** The texts, sorted by name. */
   readonly domains: readonly DomainRecord[];
+  /** Their token windows, for what needs the texts again: learning, and the refit block by block. */
+  readonly windows?: readonly DomainWindows[];
   /** One entry per layer. */
   readonly layers: readonly LayerStatistics[];
   /** Damage curves, where they were learned. */

@@ -2,11 +2,12 @@
  * The graph that runs one block by itself, and what goes into it at every run.
  * @module
  */
-import { addBlock } from "../onnx/block.ts";
-import { GraphBuilder } from "../onnx/graph.ts";
-import { addGram, addSums } from "../onnx/sums.ts";
+import { addBlock, type BlockValues } from "../onnx/block.ts";
+import { GraphBuilder, type Value } from "../onnx/graph.ts";
+import { addCross, addGram, addSums } from "../onnx/sums.ts";
 import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, integers, shortIntegers } from "./runtime.ts";
+import type { Structure } from "../model/types.ts";
 import type { BlockSpecification } from "./types.ts";
 import { blockWeights } from "./weights.ts";
 
@@ -23,21 +24,23 @@ export interface RunSizes {
   readonly past: number;
 }
 
-/**
- * Builds the graph of one block.
- *
- * @param specification The block
- * @param attention Whether it looks at its own texts alone, or at tokens in a cache too
- * @returns The bytes of an ONNX model
- */
-export function blockGraph(
-  specification: BlockSpecification,
+/** The beginnings of a lone block's graph: inputs, the block, its output. */
+interface LoneBlock {
+  readonly graph: GraphBuilder;
+  readonly block: BlockValues;
+  /** The residual stream before the block, `[texts * tokens, hidden]`. */
+  readonly stream: Value;
+  /** Gives a stream the axes of the input again. */
+  readonly unflatten: (value: Value) => Value;
+}
+
+function loneBlock(
+  { architecture, shape, tensors }: BlockSpecification,
   attention: "whole" | "cached",
-): Uint8Array {
-  const { architecture, shape, tensors, capture } = specification;
+): LoneBlock {
   const { hiddenSize, headSize } = architecture;
   const graph = new GraphBuilder();
-  const stream = graph.input("hidden", "F32", ["batch", "length", hiddenSize]);
+  const input = graph.input("hidden", "F32", ["batch", "length", hiddenSize]);
   const sequence = {
     dimensions: graph.input("dimensions", "I64", [3]),
     cosine: graph.input("cosine", "F32", ["positions", headSize / 2]),
@@ -51,22 +54,41 @@ export function blockGraph(
     key: graph.input("pastKey", "F32", cacheShape("past")),
     value: graph.input("pastValue", "F32", cacheShape("past")),
   };
+  const stream = graph.node("Reshape", [input, graph.integers([-1, hiddenSize])]);
   const block = addBlock(graph, {
     name: BLOCK_NAME,
     architecture,
     shape,
     weights: blockWeights(tensors),
-    hidden: graph.node("Reshape", [stream, graph.integers([-1, hiddenSize])]),
+    hidden: stream,
     sequence,
     past,
   });
-  const hidden = graph.node("Reshape", [block.hidden, sequence.dimensions]);
-  graph.output("outputHidden", hidden, "F32", ["batch", "length", hiddenSize]);
   if (block.present !== undefined) {
     graph.output("presentKey", block.present.key, "F32", cacheShape("present"));
     graph.output("presentValue", block.present.value, "F32", cacheShape("present"));
   }
-  if (capture !== "none") {
+  const unflatten = (value: Value) => graph.node("Reshape", [value, sequence.dimensions]);
+  return { graph, block, stream, unflatten };
+}
+
+/**
+ * Builds the graph of one block.
+ *
+ * @param specification The block
+ * @param attention Whether it looks at its own texts alone, or at tokens in a cache too
+ * @returns The bytes of an ONNX model
+ */
+export function blockGraph(
+  specification: BlockSpecification,
+  attention: "whole" | "cached",
+): Uint8Array {
+  const { architecture: { hiddenSize }, capture } = specification;
+  const { graph, block, unflatten } = loneBlock(specification, attention);
+  const streamShape = ["batch", "length", hiddenSize];
+  graph.output("outputHidden", unflatten(block.hidden), "F32", streamShape);
+  if (capture === "middle") graph.output("middle", unflatten(block.middle), "F32", streamShape);
+  if (capture === "sums" || capture === "gram") {
     const ones = graph.input("ones", "F32", [1, "tokens"]);
     for (const { name, value, channels } of captured(specification, block)) {
       addSums(graph, name, value, ones, channels);
@@ -74,6 +96,32 @@ export function blockGraph(
     }
   }
   return graph.bytes("block");
+}
+
+/**
+ * The graph of a block, one of whose closing projections is fitted.
+ *
+ * @param specification The block
+ * @param structure Which projection: `o_proj` of `heads`, `down_proj` of `ffn`
+ * @returns An `.onnx` file: inputs as of {@linkcode blockGraph} with `target` `[tokens, hidden]` and `tokenScale`
+ * `[tokens, 1]`; outputs `fit.gram`, `fit.cross` and `fit.targetEnergy`
+ */
+export function fittingGraph(
+  specification: BlockSpecification,
+  structure: Structure,
+): Uint8Array {
+  const { hiddenSize } = specification.architecture;
+  const { graph, block, stream } = loneBlock(specification, "whole");
+  const wanted = graph.input("target", "F32", ["tokens", hiddenSize]);
+  const scale = graph.input("tokenScale", "F32", ["tokens", 1]);
+  const from = structure === "heads" ? stream : block.middle;
+  const { value, channels } = captured(specification, block)
+    .find(({ name }) => name === structure)!;
+  const target = graph.node("Mul", [graph.node("Sub", [wanted, from]), scale]);
+  const input = graph.node("Mul", [value, scale]);
+  addGram(graph, "fit", input, channels);
+  addCross(graph, "fit", { target, input }, [hiddenSize, channels]);
+  return graph.bytes("fitting block");
 }
 
 /**
@@ -106,9 +154,9 @@ function captured(
   block: { readonly ffnInput: string; readonly headsInput: string },
 ) {
   return [
-    { name: "ffn", value: block.ffnInput, channels: shape.ffnWidth },
+    { name: "ffn" as const, value: block.ffnInput, channels: shape.ffnWidth },
     {
-      name: "heads",
+      name: "heads" as const,
       value: block.headsInput,
       channels: shape.queryHeads * architecture.headSize,
     },

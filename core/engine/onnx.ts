@@ -7,6 +7,7 @@ import type { RotaryEmbedding } from "../model/types.ts";
 import { openEmbedding } from "./embedding.ts";
 import { type BlockSurroundings, openBlock } from "./onnx_block.ts";
 import { openCachedBlock } from "./onnx_cached_block.ts";
+import { openFittingBlock, openStreamFit } from "./onnx_fitting.ts";
 import { openHead } from "./onnx_head.ts";
 import { Rotations } from "./rotations.ts";
 import { loadRuntime } from "./runtime.ts";
@@ -42,6 +43,10 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
     name: "onnx",
     device: "cpu",
     openBlock: async (specification) => await openBlock(specification, surroundings(specification)),
+    openFittingBlock: async (specification, structure) =>
+      await openFittingBlock(specification, structure, surroundings(specification)),
+    openStreamFit: async (architecture, norm) =>
+      await openStreamFit(architecture, norm, { threads }),
     openCachedBlock: async (specification) =>
       await openCachedBlock(specification, surroundings(specification)),
     openEmbedding,

@@ -40,9 +40,11 @@ export async function openBlock(
       const rotations = surroundings.rotations(length);
       const part = Math.min(batch, textsTogether(specification, length));
       const output = new Float32Array(hidden.length);
-      const sums = specification.capture === "none"
-        ? undefined
-        : emptySums(specification, batch * length);
+      const { capture } = specification;
+      const sums = capture === "sums" || capture === "gram"
+        ? emptySums(specification, batch * length)
+        : undefined;
+      const middle = capture === "middle" ? new Float32Array(hidden.length) : undefined;
       const textSize = hidden.length / batch;
       for (let first = 0; first < batch; first += part) {
         const last = Math.min(batch, first + part);
@@ -50,9 +52,11 @@ export async function openBlock(
         const own = hidden.subarray(first * textSize, last * textSize);
         const target = output.subarray(first * textSize, last * textSize);
         const feeds = { ...runFeeds(own, sizes, rotations), ...weights };
-        await runPart(session, { feeds, target, tokens: sizes.batch * length, sums });
+        const ownMiddle = middle?.subarray(first * textSize, last * textSize);
+        const tokens = sizes.batch * length;
+        await runPart(session, { feeds, target, middle: ownMiddle, tokens, sums });
       }
-      return { hidden: output, sums };
+      return { hidden: output, sums, middle };
     },
     close: async () => await session.close(),
   };
@@ -105,20 +109,22 @@ export function checkHidden(
 interface Part {
   readonly feeds: Readonly<Record<string, Feed>>;
   readonly target: Float32Array;
+  readonly middle?: Float32Array;
   readonly tokens: number;
   readonly sums?: BlockSums;
 }
 
 type BlockSums = NonNullable<BlockOutput["sums"]>;
 
-async function runPart(session: Session, { feeds, target, tokens, sums }: Part): Promise<void> {
-  const outputHidden = floats(target, feeds.hidden.shape);
+async function runPart(session: Session, part: Part): Promise<void> {
+  const { feeds, target, middle, tokens, sums } = part;
+  const outputs: Record<string, Feed> = { outputHidden: floats(target, feeds.hidden.shape) };
+  if (middle !== undefined) outputs.middle = floats(middle, feeds.hidden.shape);
   if (sums === undefined) {
-    await session.run(feeds, { outputHidden });
+    await session.run(feeds, outputs);
     return;
   }
   const ones = floats(new Float32Array(tokens).fill(1), [1, tokens]);
-  const outputs: Record<string, Feed> = { outputHidden };
   const additions: (() => void)[] = [];
   for (const [kind, kindSums] of Object.entries(sums)) {
     const channels = kindSums.sum.length;
@@ -151,6 +157,13 @@ function emptySums(
   return { ffn: empty(shape.ffnWidth), heads: empty(shape.queryHeads * architecture.headSize) };
 }
 
-function textsTogether({ shape }: BlockSpecification, length: number): number {
+/**
+ * How many texts of a length go into one run.
+ *
+ * @param specification The block
+ * @param length Tokens per text
+ * @returns At least one
+ */
+export function textsTogether({ shape }: BlockSpecification, length: number): number {
   return Math.max(1, Math.floor(SCORE_LIMIT / (4 * shape.queryHeads * length * length)));
 }

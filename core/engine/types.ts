@@ -2,10 +2,20 @@
  * What runs a model block by block. One implementation is on ONNX Runtime; nothing above knows which one runs.
  * @module
  */
-import type { Architecture, BlockTensors, LayerShape, Model } from "../model/types.ts";
+import type {
+  Architecture,
+  BlockTensors,
+  LayerShape,
+  Model,
+  Structure,
+  Tensor,
+} from "../model/types.ts";
 
-/** What a block reports besides its output: nothing, sums, or sums with Gram matrices. */
-export type Capture = "none" | "sums" | "gram";
+/**
+ * What a block reports besides its output: nothing, sums, sums with Gram matrices, or the residual stream between
+ * attention and FFN.
+ */
+export type Capture = "none" | "sums" | "gram" | "middle";
 
 /** Sums over tokens of the inputs x of one projection (`down_proj` or `o_proj`), n channels. */
 export interface ChannelSums {
@@ -43,6 +53,8 @@ export interface BlockOutput {
   readonly hidden: Float32Array;
   /** Sums over the batch's tokens of the inputs of `down_proj`, and of `o_proj`; with capture `sums` or `gram`. */
   readonly sums?: { readonly ffn: ChannelSums; readonly heads: ChannelSums };
+  /** The residual stream between attention and FFN, `[batch, length, hidden]`; with capture `middle`. */
+  readonly middle?: Float32Array;
   /** The cache after these tokens; where one was passed. */
   readonly cache?: KeyValueCache;
 }
@@ -57,6 +69,59 @@ export interface Block {
    * @param length Tokens per text
    */
   run(hidden: Float32Array, batch: number, length: number): Promise<BlockOutput>;
+  /** Frees what it holds. */
+  close(): Promise<void>;
+}
+
+/** What a least-squares fit of a closing projection needs: inputs x, and targets t that its output should meet. */
+export interface FitSums {
+  /** Σ x xᵀ, `[n, n]`. */
+  readonly gram: Float32Array;
+  /** Σ t xᵀ, `[hidden, n]`. */
+  readonly cross: Float32Array;
+  /** Σ ‖t‖². */
+  readonly targetEnergy: number;
+}
+
+/** What the residual stream should be, and how much each token counts. */
+export interface StreamTarget {
+  /** The stream after the projection that is fitted, `[batch, length, hidden]`. */
+  readonly stream: Float32Array;
+  /** What each token's input and target are multiplied by, `[batch, length]`: the root of how much it counts. */
+  readonly tokenScale: Float32Array;
+}
+
+/** One block, one of whose closing projections is being fitted. */
+export interface FittingBlock {
+  /**
+   * Runs a batch and sums what a fit needs. The projection's target is what it takes to get from the stream before it,
+   * as the block has it now, to the target.
+   *
+   * @param hidden The residual stream before the block, `[batch, length, hidden]`
+   * @param batch Texts in the batch
+   * @param length Tokens per text
+   * @param target What the stream should be
+   */
+  run(
+    hidden: Float32Array,
+    batch: number,
+    length: number,
+    target: StreamTarget,
+  ): Promise<FitSums>;
+  /** Frees what it holds. */
+  close(): Promise<void>;
+}
+
+/** Fits one normed stream to another. */
+export interface StreamFit {
+  /**
+   * Sums what a fit of t = norm(wanted) by x = norm(now) needs.
+   *
+   * @param now A residual stream, `[tokens, hidden]`
+   * @param wanted What it should be, `[tokens, hidden]`
+   * @param tokenScale What each token is multiplied by, `[tokens]`
+   */
+  run(now: Float32Array, wanted: Float32Array, tokenScale: Float32Array): Promise<FitSums>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }
@@ -118,6 +183,10 @@ export interface Engine {
   openBlock(specification: BlockSpecification): Promise<Block>;
   /** Prepares a block to continue texts token by token. */
   openCachedBlock(specification: BlockSpecification): Promise<CachedBlock>;
+  /** Prepares a block, one of whose closing projections is to be fitted; `capture` is not looked at. */
+  openFittingBlock(specification: BlockSpecification, structure: Structure): Promise<FittingBlock>;
+  /** Prepares the fit of normed streams; the tensor is the norm's weight, `[hidden]`. */
+  openStreamFit(architecture: Architecture, norm: Tensor): Promise<StreamFit>;
   /** Prepares the embedding. */
   openEmbedding(model: Model): Promise<Embedding>;
   /** Prepares final norm and output head. */

@@ -3,12 +3,10 @@
  * but the first of a window predicted from those before it.
  * @module
  */
-import { ActivationStore } from "../engine/activations.ts";
-import { inBatches, joinWindows, windowLosses } from "../engine/batches.ts";
+import { inBatches, windowLosses } from "../engine/batches.ts";
 import type { Engine } from "../engine/types.ts";
-import { blockTensors } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
-import { breathe, type WorkOptions } from "../progress.ts";
+import { runWholeModel, type WholeModelOptions } from "./whole_model.ts";
 
 /** A text as windows, with the hash that names its conditions. */
 export interface EvaluationText {
@@ -18,6 +16,8 @@ export interface EvaluationText {
   readonly sha256: string;
   /** Token windows of one length. */
   readonly windows: readonly Int32Array[];
+  /** The tokens of the whole text, which choices are made from. */
+  readonly tokens: Int32Array;
 }
 
 /** What evaluation found on one text. */
@@ -38,14 +38,8 @@ export interface PerplexityResult {
   readonly tokensPerSecond: number;
 }
 
-/** Options of {@linkcode measurePerplexity}. */
-export interface PerplexityOptions extends WorkOptions {
-  /** Shown with progress, such as `dense`. */
-  readonly label?: string;
-}
-
 /**
- * Measures perplexity, block by block.
+ * Measures perplexity.
  *
  * @param engine What runs the model
  * @param model The model
@@ -59,70 +53,28 @@ export async function measurePerplexity(
   engine: Engine,
   model: Model,
   texts: readonly EvaluationText[],
-  options: PerplexityOptions = {},
+  options: WholeModelOptions = {},
 ): Promise<PerplexityResult> {
-  const { architecture } = model;
   const batches = texts.flatMap((text, index) =>
     inBatches(text.windows).map((windows) => ({ text: index, windows }))
   );
-  const tokens = batches.reduce((sum, { windows }) => sum + windows.length * windows[0].length, 0);
-  const total = tokens * (architecture.layers.length + 1);
-  let done = 0;
-  let milliseconds = 0;
-  const timed = async <T>(work: () => Promise<T>): Promise<T> => {
-    const start = performance.now();
-    const result = await work();
-    milliseconds += performance.now() - start;
-    return result;
-  };
-  const advance = async (windows: readonly Int32Array[], detail: string) => {
-    done += windows.length * windows[0].length;
-    options.onProgress?.({ stage: "evaluate", done, total, unit: "tokens", detail });
-    await breathe(options.signal);
-  };
-  const store = await ActivationStore.open(
-    batches.map(({ windows }) => windows.length * windows[0].length * architecture.hiddenSize),
+  const losses = texts.map(() => 0);
+  const { tokensPerSecond } = await runWholeModel(
+    engine,
+    model,
+    batches.map(({ windows }) => windows),
+    async (head, hidden, batch) => {
+      const { text, windows } = batches[batch];
+      const parts = await windowLosses(head, hidden, windows);
+      losses[text] += parts.reduce((sum, part) => sum + part, 0);
+    },
+    options,
   );
-  try {
-    const embedding = await engine.openEmbedding(model);
-    for (const [index, { windows }] of batches.entries()) {
-      await store.put(index, await embedding.lookup(joinWindows(windows)));
-    }
-    await embedding.close();
-    for (const [layer, shape] of architecture.layers.entries()) {
-      const tensors = blockTensors(model, layer);
-      const block = await engine.openBlock({ architecture, shape, tensors, capture: "none" });
-      try {
-        for (const [index, { windows }] of batches.entries()) {
-          const hidden = await store.get(index);
-          const output = await timed(() => block.run(hidden, windows.length, windows[0].length));
-          await store.put(index, output.hidden);
-          await advance(windows, `${options.label ?? ""} block ${layer + 1}`.trim());
-        }
-      } finally {
-        await block.close();
-      }
-    }
-    const losses = texts.map(() => 0);
-    const head = await engine.openHead(model);
-    try {
-      for (const [index, { text, windows }] of batches.entries()) {
-        const hidden = await store.get(index);
-        const parts = await timed(() => windowLosses(head, hidden, windows));
-        losses[text] += parts.reduce((sum, part) => sum + part, 0);
-        await advance(windows, `${options.label ?? ""} head`.trim());
-      }
-    } finally {
-      await head.close();
-    }
-    return {
-      texts: texts.map(({ name, windows }, index) => {
-        const predicted = windows.length * (windows[0].length - 1);
-        return { name, tokens: predicted, perplexity: Math.exp(losses[index] / predicted) };
-      }),
-      tokensPerSecond: milliseconds === 0 ? 0 : 1000 * tokens / milliseconds,
-    };
-  } finally {
-    await store.close();
-  }
+  return {
+    texts: texts.map(({ name, windows }, index) => {
+      const predicted = windows.length * (windows[0].length - 1);
+      return { name, tokens: predicted, perplexity: Math.exp(losses[index] / predicted) };
+    }),
+    tokensPerSecond,
+  };
 }

@@ -31,13 +31,13 @@ export interface Accuracy {
   readonly acc: number;
   /** Share right by that sum per byte of the choice. */
   readonly accNorm: number;
-  /** Standard error of `acc`. */
+  /** Standard error of `acc`; 0 for a single question. */
   readonly stderr: number;
 }
 
 /** One multiple-choice task. */
 export interface TaskRow {
-  /** Its name. */
+  /** Its name; `NAME-choice` is made from the evaluation text NAME. */
   readonly name: string;
   /** Questions. */
   readonly items: number;
@@ -164,6 +164,8 @@ export interface CompareRow {
     readonly pruned: number;
     readonly calibrated: boolean;
   }[];
+  /** Accuracy on each multiple-choice task, where any was asked for; `pruned` is never absent. */
+  readonly tasks?: readonly TaskRow[];
   /** Geometric mean over texts of pruned / dense perplexity. */
   readonly geomeanRatio: number;
   /** The same over texts that calibration had, if any. */

@@ -166,10 +166,17 @@ function tasks({ tasks }: Report): string {
     share(dense.accNorm),
     pruned === undefined ? "" : share(pruned.accNorm),
   ]);
-  return table(
-    ["task", "items", "acc, dense", "acc, pruned", "acc_norm, dense", "acc_norm, pruned"],
-    rows,
-  );
+  const heads = [
+    "task",
+    "items",
+    "acc, dense",
+    "acc, pruned",
+    "acc_norm, dense",
+    "acc_norm, pruned",
+  ];
+  return `${
+    table(heads, rows)
+  }\n\nThe choice with the largest sum of log-likelihoods counts (acc ± standard error), or with the largest sum per byte (acc_norm). A task \`NAME-choice\` is made from the evaluation text NAME: the true next 16 tokens against three other passages of the same text.`;
 }
 
 function request({ request, calibration, engine, refits = [] }: Report): string {

@@ -66,14 +66,6 @@ export class HeldOutRuns {
     return this.#blockRuns * this.windows;
   }
 
-  /** What the output head costs, in blocks. */
-  get headBlocks(): number {
-    const { architecture, parameters } = this.#model;
-    const outer = architecture.vocabularySize * architecture.hiddenSize;
-    const inBlocks = parameters - outer * (architecture.tiedEmbedding ? 1 : 2);
-    return outer / (inBlocks / architecture.layers.length);
-  }
-
   /**
    * A store for the residual stream of all windows.
    *
@@ -154,7 +146,7 @@ export class HeldOutRuns {
           sums[domain] += parts.reduce((sum, part) => sum + part, 0);
           await breathe(options.signal);
         }
-        this.#blockRuns += this.headBlocks;
+        this.#blockRuns += headBlocks(this.#model);
         results.push(
           sums.map((sum, domain) => sum / (this.#windowsPerDomain[domain] * (this.#seqLen - 1))),
         );
@@ -187,4 +179,17 @@ export class HeldOutRuns {
       await store.close();
     }
   }
+}
+
+/**
+ * What the output head costs, in blocks.
+ *
+ * @param model The model
+ * @returns Parameters of the head / mean parameters of a block
+ */
+export function headBlocks(model: Model): number {
+  const { architecture, parameters } = model;
+  const outer = architecture.vocabularySize * architecture.hiddenSize;
+  const inBlocks = parameters - outer * (architecture.tiedEmbedding ? 1 : 2);
+  return outer / (inBlocks / architecture.layers.length);
 }

@@ -11,8 +11,9 @@ import type { Plan } from "../plan/types.ts";
 import { domainWeights } from "../plan/weights.ts";
 import type { WorkOptions } from "../progress.ts";
 import { exchange, type ExchangeResult } from "./exchange.ts";
-import { type HeldOutDomain, HeldOutRuns } from "./held_out.ts";
+import { headBlocks, HeldOutRuns } from "./held_out.ts";
 import { prunedLayer } from "./pruner.ts";
+import { learningWindows } from "./windows.ts";
 
 /** Exchanges may cost this many passes over the calibration windows. */
 export const exchangePasses = 1;
@@ -34,7 +35,6 @@ export interface RefinedPlan {
  * @param engine What runs the model
  * @param model The dense model
  * @param statistics What calibration found
- * @param learning Windows kept back
  * @param options What is asked for
  * @param work Progress and cancelling
  * @returns The plan; that of `makePlan` where there was nothing to try
@@ -46,7 +46,6 @@ export async function refinedPlan(
   engine: Engine,
   model: Model,
   statistics: Statistics,
-  learning: readonly HeldOutDomain[],
   options: PlanOptions,
   work: WorkOptions = {},
 ): Promise<RefinedPlan> {
@@ -57,9 +56,11 @@ export async function refinedPlan(
   const uniform = request.shape === "uniform";
   const alternatives = uniform ? uniformAlternatives(draft) : [];
   const worthIt = uniform ? alternatives.length > 1 : statistics.learned !== undefined;
+  const learning = learningWindows(model, statistics, request);
+  if (!worthIt || learning.length === 0) return settled;
   const runs = new HeldOutRuns(engine, model, learning);
   const measurements = affordable(model, statistics, runs);
-  if (!worthIt || measurements < 2) return settled;
+  if (measurements < 2) return settled;
   const weights = domainWeights(learning.map(({ name }) => name));
   const judge = request.objective === "worst"
     ? (losses: readonly number[]) =>
@@ -110,6 +111,6 @@ async function best(
 function affordable(model: Model, statistics: Statistics, runs: HeldOutRuns): number {
   const layers = model.architecture.layers.length;
   const windows = statistics.domains.reduce((sum, domain) => sum + domain.windows, 0);
-  const cost = runs.windows * (layers + runs.headBlocks);
+  const cost = runs.windows * (layers + headBlocks(model));
   return Math.floor(exchangePasses * windows * layers / cost);
 }

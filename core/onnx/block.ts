@@ -31,6 +31,8 @@ export interface BlockPiece {
 export interface BlockValues {
   /** The residual stream after it, float32 `[texts * tokens, hidden]`. */
   readonly hidden: Value;
+  /** The residual stream between attention and FFN, float32 `[texts * tokens, hidden]`. */
+  readonly middle: Value;
   /** The input of `o_proj`, float32 `[texts * tokens, queryHeads * headSize]`. */
   readonly headsInput: Value;
   /** The input of `down_proj`, float32 `[texts * tokens, ffnWidth]`. */
@@ -65,6 +67,7 @@ export function addBlock(graph: GraphBuilder, block: BlockPiece): BlockValues {
   ], { name: `${name}.ffnInput` });
   return {
     hidden: project(graph, block, "down_proj", ffnInput, attended),
+    middle: attended,
     headsInput: attention.output,
     ffnInput,
     present: attention.present,
@@ -85,10 +88,11 @@ export function addNorm(
   architecture: Architecture,
   hidden: Value,
   weight: Value,
+  name = weight.replace(/\.weight(\.float)?$/, ".normed"),
 ): Value {
   return graph.node("SimplifiedLayerNormalization", [hidden, weight], {
     attributes: { axis: -1, epsilon: { float: architecture.normEpsilon }, stash_type: 1 },
-    name: weight.replace(/\.weight(\.float)?$/, ".normed"),
+    name,
   });
 }
 

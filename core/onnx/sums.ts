@@ -40,3 +40,26 @@ export function addGram(graph: GraphBuilder, name: string, input: Value, channel
   const gram = graph.node("Gemm", [input, input], { attributes: { transA: 1 } });
   graph.output(`${name}.gram`, gram, "F32", [channels, channels]);
 }
+
+/**
+ * Sums what a least-squares fit needs besides the Gram matrix: outputs `NAME.cross`, Σ t xᵀ `[outputs, channels]`, and
+ * `NAME.targetEnergy`, Σ ‖t‖² `[1]`.
+ *
+ * @param graph The graph
+ * @param name What the outputs' names start with
+ * @param values Targets t `[tokens, outputs]` and inputs x `[tokens, channels]`
+ * @param shape Outputs and channels
+ */
+export function addCross(
+  graph: GraphBuilder,
+  name: string,
+  values: { readonly target: Value; readonly input: Value },
+  shape: readonly [outputs: number, channels: number],
+): void {
+  const { target, input } = values;
+  const cross = graph.node("Gemm", [target, input], { attributes: { transA: 1 } });
+  graph.output(`${name}.cross`, cross, "F32", shape);
+  const squares = graph.node("Mul", [target, target]);
+  const energy = graph.node("ReduceSum", [squares], { attributes: { keepdims: 0 } });
+  graph.output(`${name}.targetEnergy`, energy, "F32", []);
+}

@@ -2,17 +2,22 @@
  * Calibration: texts and the model's own words through the model, to statistics that plans are made from.
  * @module
  */
-import { collect, type DomainWindows } from "../calibrate/collect.ts";
+import { collect } from "../calibrate/collect.ts";
 import { clusterWindows, sampleSelf } from "../calibrate/self.ts";
-import type { DomainRecord, LayerStatistics, Statistics } from "../calibrate/types.ts";
+import type {
+  DomainRecord,
+  DomainWindows,
+  LayerStatistics,
+  Statistics,
+} from "../calibrate/types.ts";
 import type { Engine } from "../engine/types.ts";
 import { OptionError } from "../errors.ts";
-import { learnDamage, probePoints } from "../learn/damage.ts";
-import { type HeldOutDomain, HeldOutRuns } from "../learn/held_out.ts";
+import { learnDamage } from "../learn/damage.ts";
+import { HeldOutRuns } from "../learn/held_out.ts";
+import { learningWindows } from "../learn/windows.ts";
 import { layerPruner } from "../learn/pruner.ts";
 import { scoreLayer } from "../learn/score.ts";
 import type { Model } from "../model/types.ts";
-import { unitCount } from "../model/units.ts";
 import { type PlanOptions, resolveRequest } from "../plan/request.ts";
 import type { PlanRequest } from "../plan/types.ts";
 import { selfDomain } from "../plan/weights.ts";
@@ -48,8 +53,6 @@ export interface CalibrationSettings extends WorkOptions {
 
 /** Groups that `self` is split into where it is the only domain. */
 const selfGroups = 4;
-/** Learning may cost this many passes over the calibration windows. */
-export const learningPasses = 4;
 
 /**
  * Calibrates a model on domains.
@@ -70,32 +73,6 @@ export async function calibrateWith(
   domains: readonly Domain[],
   settings: CalibrationSettings = {},
 ): Promise<Statistics> {
-  return (await calibrateKeepingWindows(engine, model, domains, settings)).statistics;
-}
-
-/** Statistics, and the windows that were kept back while they were taken. */
-export interface Calibration {
-  /** The statistics. */
-  readonly statistics: Statistics;
-  /** Windows to learn on, as many as the allowance of passes buys. */
-  readonly learning: readonly HeldOutDomain[];
-}
-
-/**
- * Like {@linkcode calibrateWith}, for callers that go on learning.
- *
- * @param engine What runs the model
- * @param model The model
- * @param domains Texts
- * @param settings How much, and what for
- * @returns Statistics and windows
- */
-export async function calibrateKeepingWindows(
-  engine: Engine,
-  model: Model,
-  domains: readonly Domain[],
-  settings: CalibrationSettings = {},
-): Promise<Calibration> {
   const { samples = 128, seed = 0 } = settings;
   if (!Number.isInteger(samples) || samples < 1) {
     throw new OptionError(`Cannot calibrate on ${samples} windows: give --samples 1 or more`);
@@ -132,14 +109,13 @@ export async function calibrateKeepingWindows(
     },
     seed,
     domains: windows.map((domain) => recordOf(domain, domains, seqLen)),
+    windows,
     layers,
   };
   const wanted = settings.learn ??
     (request.method === "gprune" && request.shape === "adaptive");
-  const learning = learningWindows(model, statistics, windows, request);
-  if (!wanted) return { statistics, learning };
-  const run = { engine, model, statistics, learning, request, checkpoint };
-  return { statistics: await withLearned(run, settings), learning };
+  if (!wanted) return statistics;
+  return await withLearned({ engine, model, statistics, request, checkpoint }, settings);
 }
 
 function requireDomains(domains: readonly Domain[], request: PlanRequest, self: boolean): void {
@@ -274,15 +250,17 @@ async function collectLayers(
 }
 
 async function withLearned(
-  run: Calibration & {
+  run: {
     readonly engine: Engine;
     readonly model: Model;
+    readonly statistics: Statistics;
     readonly request: PlanRequest;
     readonly checkpoint: Checkpoint;
   },
   settings: CalibrationSettings,
 ): Promise<Statistics> {
-  const { engine, model, statistics, learning, request, checkpoint } = run;
+  const { engine, model, statistics, request, checkpoint } = run;
+  const learning = learningWindows(model, statistics, request);
   const runs = new HeldOutRuns(engine, model, learning);
   const pruneLayer = layerPruner(model, statistics, request);
   const learned = await learnDamage(runs, model, statistics, request, learning, pruneLayer, {
@@ -292,42 +270,4 @@ async function withLearned(
     onCurves: (curves) => checkpoint.writeCurves(request, curves),
   });
   return { ...statistics, learned };
-}
-
-/**
- * The windows that damage is learned on: those kept back, as many per domain as the allowance of passes buys.
- *
- * @param model The model
- * @param statistics What calibration found so far
- * @param windows All windows by domain
- * @param request What is asked for
- * @returns Windows by domain, at least one of each
- */
-export function learningWindows(
-  model: Model,
-  statistics: Statistics,
-  windows: readonly DomainWindows[],
-  request: PlanRequest,
-): readonly HeldOutDomain[] {
-  const layers = model.architecture.layers;
-  const keptBack = windows.map(({ name, calibration, heldOut }) => ({
-    name,
-    windows: heldOut.length > 0 ? heldOut : calibration,
-  }));
-  const head = new HeldOutRuns(undefined as never, model, keptBack).headBlocks;
-  const perWindow = layers.reduce((sum, shape, layer) => {
-    const probes = request.structures.reduce(
-      (count, structure) => count + probePoints(unitCount(shape, structure)).length,
-      0,
-    );
-    return sum + probes * (layers.length - layer + head);
-  }, 0);
-  const calibration = statistics.domains.reduce((sum, domain) => sum + domain.windows, 0);
-  const affordable = learningPasses * calibration * layers.length / perWindow;
-  const total = keptBack.reduce((sum, domain) => sum + domain.windows.length, 0);
-  const share = Math.min(1, affordable / total);
-  return keptBack.map(({ name, windows: all }) => ({
-    name,
-    windows: all.slice(0, Math.max(1, Math.floor(share * all.length))),
-  }));
 }

@@ -9,16 +9,17 @@ import type { Engine } from "../engine/types.ts";
 import { OptionError, PlanError } from "../errors.ts";
 import type { EvaluationText } from "../evaluate/perplexity.ts";
 import type { CompareRow, Comparison } from "../evaluate/report.ts";
-import type { HeldOutDomain } from "../learn/held_out.ts";
+import type { ChoiceTask } from "../evaluate/tasks.ts";
 import { refinedPlan } from "../learn/refine.ts";
 import type { Model } from "../model/types.ts";
 import { methods, type PlanOptions, resolveRequest } from "../plan/request.ts";
 import type { Method, Refit } from "../plan/types.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
-import { calibrateKeepingWindows } from "./calibrate.ts";
-import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { calibrateWith } from "./calibrate.ts";
+import { evaluateTexts, type Evaluation, evaluationTexts, perplexityRows } from "./evaluation.ts";
 import { calibrationRows } from "./report.ts";
 import { withModel } from "./setup.ts";
+import { evaluationTasks, taskRows } from "./tasks.ts";
 import type { CompareOptions } from "./types.ts";
 
 /** Sparsities that are compared unless told otherwise. */
@@ -48,11 +49,13 @@ export async function compareJob(options: CompareOptions): Promise<Comparison> {
     const seqLen = windowLength(model, options.seqLen);
     const evaluated = await evaluationDomains(options.evaluation);
     const texts = await evaluationTexts(model, evaluated, seqLen, options.evalWindows);
+    const choiceTasks = options.choiceTasks ?? false;
+    const tasks = await evaluationTasks(model, texts, { ...options, choiceTasks, onNote: note });
     const domains = await calibrationDomains(options.calibration);
     const own = requests.find(({ method }) => method === "gprune");
     const workFolder = await Deno.makeTempDir({ prefix: "gprune-compare-" });
     try {
-      const { statistics, learning } = await calibrateKeepingWindows(engine, model, domains, {
+      const statistics = await calibrateWith(engine, model, domains, {
         ...options,
         self: own === undefined ? false : options.self,
         request: own ?? requests[0],
@@ -61,8 +64,12 @@ export async function compareJob(options: CompareOptions): Promise<Comparison> {
         resume: false,
         onNote: note,
       });
-      const dense = await evaluateTexts(engine, model, texts, { ...options, which: "dense" });
-      const run = { engine, model, statistics, learning, texts, dense: dense.perplexity, options };
+      const dense = await evaluateTexts(engine, model, texts, {
+        ...options,
+        which: "dense",
+        tasks,
+      });
+      const run = { engine, model, statistics, texts, tasks, dense, options };
       const rows: CompareRow[] = [];
       for (const combination of combinations) {
         try {
@@ -112,9 +119,9 @@ interface CompareRun {
   readonly engine: Engine;
   readonly model: Model;
   readonly statistics: Statistics;
-  readonly learning: readonly HeldOutDomain[];
   readonly texts: readonly EvaluationText[];
-  readonly dense: readonly number[];
+  readonly tasks: readonly ChoiceTask[];
+  readonly dense: Evaluation;
   readonly options: CompareOptions;
 }
 
@@ -123,17 +130,17 @@ async function compareOne(
   combination: Combination,
   directory: string,
 ): Promise<CompareRow> {
-  const { engine, model, statistics, learning, texts, dense, options } = run;
-  const { plan } = await refinedPlan(engine, model, statistics, learning, combination, options);
+  const { engine, model, statistics, texts, tasks, dense, options } = run;
+  const { plan } = await refinedPlan(engine, model, statistics, combination, options);
   await Deno.remove(directory, { recursive: true }).catch(() => undefined);
   await Deno.mkdir(directory, { recursive: true });
   const { signal, onProgress } = options;
   const applied = await applyPlan(model, plan, { statistics, directory, signal, onProgress });
-  const label = { ...options, which: "pruned" as const, onEvent: undefined };
+  const label = { ...options, which: "pruned" as const, onEvent: undefined, tasks };
   const pruned = await evaluateTexts(engine, applied.model, texts, label);
   const perplexity = texts.map(({ name }, index) => ({
     name,
-    dense: dense[index],
+    dense: dense.perplexity[index],
     pruned: pruned.perplexity[index],
     calibrated: statistics.domains.some((domain) => domain.name === name),
   }));
@@ -146,6 +153,7 @@ async function compareOne(
     sparsity,
     reachedSparsity: plan.result.sparsity,
     perplexity,
+    ...(tasks.length === 0 ? {} : { tasks: taskRows(tasks, dense.accuracy, pruned.accuracy) }),
     geomeanRatio: geometricMeanRatio(perplexity)!,
     calibratedRatio: geometricMeanRatio(perplexity.filter(({ calibrated }) => calibrated)),
     uncoveredRatio: geometricMeanRatio(perplexity.filter(({ calibrated }) => !calibrated)),

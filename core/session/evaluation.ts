@@ -1,15 +1,16 @@
 /**
- * Evaluation: texts to windows, dense and pruned perplexity under the same conditions.
+ * Evaluation: texts to windows, dense and pruned perplexity and accuracy under the same conditions.
  * @module
  */
 import type { Engine } from "../engine/types.ts";
 import { OptionError } from "../errors.ts";
 import { type EvaluationText, measurePerplexity } from "../evaluate/perplexity.ts";
-import type { PerplexityRow } from "../evaluate/report.ts";
+import type { Accuracy, PerplexityRow } from "../evaluate/report.ts";
+import { accuracy, type ChoiceTask, scoreTasks } from "../evaluate/tasks.ts";
 import type { Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
 import type { Domain } from "../text/domains.ts";
-import { windowsOf } from "../text/texts.ts";
+import { cutWindowsOf } from "../text/windows.ts";
 import type { SessionEvent } from "./types.ts";
 
 /** Options of {@linkcode evaluateTexts}. */
@@ -18,6 +19,8 @@ export interface EvaluationSettings extends WorkOptions {
   readonly which: "dense" | "pruned";
   /** Called with every text's result. */
   readonly onEvent?: (event: SessionEvent) => void;
+  /** Multiple-choice tasks in the model's tokens. Default none. */
+  readonly tasks?: readonly ChoiceTask[];
 }
 
 /**
@@ -44,21 +47,20 @@ export async function evaluationTexts(
   }
   const texts: EvaluationText[] = [];
   for (const domain of domains) {
-    const windows = await windowsOf(model, domain, seqLen);
-    texts.push({
-      name: domain.name,
-      sha256: domain.sha256,
-      windows: windows.slice(0, firstWindows),
-    });
+    const tokens = Int32Array.from((await model.tokenizer()).encode(domain.text));
+    const windows = cutWindowsOf(domain.name, tokens, seqLen).slice(0, firstWindows);
+    texts.push({ name: domain.name, sha256: domain.sha256, windows, tokens });
   }
   return texts;
 }
 
-/** Perplexity by text, with speed. */
+/** Perplexity by text and accuracy by task, with speed. */
 export interface Evaluation {
   /** Perplexities in the texts' order. */
   readonly perplexity: readonly number[];
-  /** Tokens per second of the forward pass. */
+  /** Accuracies in the tasks' order. */
+  readonly accuracy: readonly Accuracy[];
+  /** Tokens per second of the forward pass over the texts. */
   readonly tokensPerSecond: number;
 }
 
@@ -68,8 +70,8 @@ export interface Evaluation {
  * @param engine What runs the model
  * @param model The model
  * @param texts Texts as windows
- * @param settings Progress, cancelling, events
- * @returns Perplexities and speed
+ * @param settings Tasks, progress, cancelling, events
+ * @returns Perplexities, accuracies and speed
  */
 export async function evaluateTexts(
   engine: Engine,
@@ -77,13 +79,18 @@ export async function evaluateTexts(
   texts: readonly EvaluationText[],
   settings: EvaluationSettings,
 ): Promise<Evaluation> {
-  const { which } = settings;
+  const { which, tasks = [] } = settings;
   const result = await measurePerplexity(engine, model, texts, { ...settings, label: which });
   for (const { name, perplexity } of result.texts) {
     settings.onEvent?.({ type: "evaluated", which, name, perplexity });
   }
+  const scores = await scoreTasks(engine, model, tasks, {
+    ...settings,
+    label: `${which} choices`,
+  });
   return {
     perplexity: result.texts.map(({ perplexity }) => perplexity),
+    accuracy: scores.map(accuracy),
     tokensPerSecond: result.tokensPerSecond,
   };
 }

@@ -20,6 +20,7 @@ import { calibrateWith } from "./calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
 import { writeReport } from "./prune.ts";
 import { makeReport, type ReportStage } from "./report.ts";
+import { evaluationTasks, taskRows } from "./tasks.ts";
 import { checkFormats, MemoryPeak, Stopwatch, withModel } from "./setup.ts";
 import type {
   ApplyOptions,
@@ -144,10 +145,10 @@ async function statisticsFor(
 }
 
 /**
- * Measures perplexity, speed and size of a model.
+ * Measures perplexity, multiple choice, speed and size of a model.
  *
- * @param options Which model, on which texts
- * @returns A report whose perplexity rows have `dense` only
+ * @param options Which model, on which texts and tasks
+ * @returns A report whose rows have `dense` only
  * @throws {GpruneError} if anything cannot be done
  */
 export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
@@ -156,7 +157,13 @@ export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
     const seqLen = windowLength(model, options.seqLen);
     const domains = await evaluationDomains(options.evaluation);
     const texts = await evaluationTexts(model, domains, seqLen, options.evalWindows);
-    const settings = { ...options, which: "dense" as const };
+    const notes: string[] = [];
+    const onNote = (message: string) => {
+      notes.push(message);
+      options.onEvent?.({ type: "note", message });
+    };
+    const tasks = await evaluationTasks(model, texts, { ...options, onNote });
+    const settings = { ...options, which: "dense" as const, tasks };
     const result = await watch.time(
       "evaluate",
       () => evaluateTexts(engine, model, texts, settings),
@@ -167,6 +174,7 @@ export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
       pruned: model,
       request: { seed: options.seed ?? 0, seqLen, evalWindows: options.evalWindows ?? "all" },
       perplexity: perplexityRows(texts, result.perplexity, undefined, []),
+      tasks: taskRows(tasks, result.accuracy),
       speed: {
         denseTokensPerSecond: result.tokensPerSecond,
         prunedTokensPerSecond: 0,
@@ -174,7 +182,7 @@ export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
       watch,
       memory: new MemoryPeak(),
       files: [],
-      notes: [],
+      notes,
     });
   });
 }

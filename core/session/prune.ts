@@ -13,10 +13,11 @@ import { requireReachable } from "../plan/make_plan.ts";
 import { selfDomain } from "../plan/weights.ts";
 import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
-import { calibrateKeepingWindows } from "./calibrate.ts";
+import { calibrateWith } from "./calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
 import { makeReport, type ReportStage } from "./report.ts";
 import { checkFormats, MemoryPeak, Stopwatch, withModel } from "./setup.ts";
+import { evaluationTasks, taskRows } from "./tasks.ts";
 import type { JobResult, PruneOptions } from "./types.ts";
 
 /**
@@ -42,16 +43,17 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     const seqLen = windowLength(model, options.seqLen);
     const evaluated = await evaluationDomains(options.evaluation);
     const texts = await evaluationTexts(model, evaluated, seqLen, options.evalWindows);
+    const tasks = await evaluationTasks(model, texts, { ...options, onNote: note });
     const domains = await calibrationDomains(options.calibration);
     // Published methods know nothing of text that the model wrote itself.
     const self = options.self ?? request.method === "gprune";
     const names = [...domains.map(({ name }) => name), ...(self ? [selfDomain] : [])];
     requireReachable(model, request, names);
     const workFolder = `${options.out}.unfinished`;
-    const { statistics, learning } = await watch.time(
+    const statistics = await watch.time(
       "calibrate",
       () =>
-        calibrateKeepingWindows(engine, model, domains, {
+        calibrateWith(engine, model, domains, {
           ...options,
           self,
           request,
@@ -65,7 +67,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     );
     const { plan } = await watch.time(
       "plan",
-      () => refinedPlan(engine, model, statistics, learning, request, options),
+      () => refinedPlan(engine, model, statistics, request, options),
     );
     options.onEvent?.({ type: "planned", plan });
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
@@ -81,8 +83,8 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         if (fallback !== undefined) note(`Layer ${layer}, ${structure}: ${fallback}`);
       }
       const [dense, pruned] = await watch.time("evaluate", async () => [
-        await evaluateTexts(engine, model, texts, { ...options, which: "dense" }),
-        await evaluateTexts(engine, applied.model, texts, { ...options, which: "pruned" }),
+        await evaluateTexts(engine, model, texts, { ...options, which: "dense", tasks }),
+        await evaluateTexts(engine, applied.model, texts, { ...options, which: "pruned", tasks }),
       ]);
       const perplexity = perplexityRows(
         texts,
@@ -99,6 +101,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         request: { ...shownOptions(options), seed: options.seed ?? 0, seqLen },
         refits: applied.refits,
         perplexity,
+        tasks: taskRows(tasks, dense.accuracy, pruned.accuracy),
         speed: {
           denseTokensPerSecond: dense.tokensPerSecond,
           prunedTokensPerSecond: pruned.tokensPerSecond,
@@ -116,7 +119,14 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
 
 function shownOptions(options: PruneOptions): Readonly<Record<string, unknown>> {
   const { samples = 128, evalWindows, self, formats = ["hf"], dataType = "keep" } = options;
-  return { samples, evalWindows: evalWindows ?? "all", self: self ?? true, formats, dataType };
+  return {
+    samples,
+    evalWindows: evalWindows ?? "all",
+    choiceTasks: options.choiceTasks ?? true,
+    self: self ?? true,
+    formats,
+    dataType,
+  };
 }
 
 /**

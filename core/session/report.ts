@@ -4,7 +4,13 @@
  */
 import type { Statistics } from "../calibrate/types.ts";
 import type { Engine } from "../engine/types.ts";
-import type { CalibrationRow, PerplexityRow, RefitRow, Report } from "../evaluate/report.ts";
+import type {
+  CalibrationRow,
+  PerplexityRow,
+  RefitRow,
+  Report,
+  TaskRow,
+} from "../evaluate/report.ts";
 import type { Model } from "../model/types.ts";
 import { prunableParameters } from "../model/units.ts";
 import type { Plan } from "../plan/types.ts";
@@ -31,6 +37,8 @@ export interface ReportParts {
   readonly refits?: readonly RefitRow[];
   /** Perplexity rows. */
   readonly perplexity: readonly PerplexityRow[];
+  /** Multiple choice. Default none. */
+  readonly tasks?: readonly TaskRow[];
   /** Tokens per second. */
   readonly speed: Report["speed"];
   /** Wall times. */
@@ -78,7 +86,7 @@ export function makeReport(parts: ReportParts): Report {
       bytes: { before: model.bytes, after: pruned.bytes },
     },
     perplexity: parts.perplexity,
-    tasks: [],
+    tasks: parts.tasks ?? [],
     speed: parts.speed,
     seconds: {
       calibrate: watch.seconds("calibrate"),

@@ -73,8 +73,15 @@ export interface RequestOptions {
 export interface EvaluationOptions {
   /** Texts; the embedded held-out ones if absent. */
   readonly evaluation?: readonly NamedPath[];
-  /** First windows of each text; all if absent. */
+  /** First windows of each text; all if absent. Multiple choice from a text then has 8 questions a window at most. */
   readonly evalWindows?: number;
+  /** Multiple-choice tasks: `.jsonl` files of `{ "context", "choices": […], "answer": index }`. Default none. */
+  readonly tasks?: readonly NamedPath[];
+  /**
+   * Whether to make a multiple-choice task `NAME-choice` from every text. Default true; false in `compare`, where it
+   * would multiply the work of every row.
+   */
+  readonly choiceTasks?: boolean;
 }
 
 /** What to write, and where. */

@@ -87,6 +87,7 @@ Deno.test("modelCard() gives every text's perplexity with its conditions", () =>
   // √(1.1 · 1.25) = 1.1726
   assertStringIncludes(card, "Geometric mean of the ratios: 1.173");
   assertStringIncludes(card, "| wiki-choice | 200 | 50.0 % ± 3.0 % | 40.0 % ± 3.0 % |");
+  assertStringIncludes(card, "three other passages of the same text");
   assertStringIncludes(card, "removing 49.7 %");
   assertStringIncludes(card, "1 of 1 refits were dropped");
 });

@@ -100,6 +100,59 @@ Deno.test("prune() reports the perplexity that evaluating its folder gives", () 
     );
   }));
 
+/** Two questions in a file. */
+async function writeQuiz(
+  folder: string,
+): Promise<{ readonly name: string; readonly path: string }> {
+  const path = join(folder, "quiz.jsonl");
+  const record = { context: "one two", choices: [" three", " four"], answer: 0 };
+  await Deno.writeTextFile(path, `${JSON.stringify(record)}\n${JSON.stringify(record)}\n`);
+  return { name: "quiz", path };
+}
+
+Deno.test("prune() reports tasks from files and from every text, as evaluating its folder does", () =>
+  withPlace(async ({ options, folder }) => {
+    const tasks = [await writeQuiz(folder)];
+    const { report, folder: out } = await prune({ ...options, tasks });
+    assertEquals(report.tasks.map(({ name, items }) => [name, items]), [
+      ["quiz", 2],
+      ["gamma-choice", 16],
+      ["alpha-choice", 16],
+    ]);
+    for (const { dense, pruned } of report.tasks) {
+      for (const { acc, accNorm, stderr } of [dense, pruned!]) {
+        assert(acc >= 0 && acc <= 1 && accNorm >= 0 && accNorm <= 1 && stderr >= 0);
+      }
+    }
+    assert((await Deno.readTextFile(join(out, "README.md"))).includes("gamma-choice"));
+    const { evaluation, seqLen, evalWindows } = options;
+    const again = await evaluateJob({ model: out, evaluation, seqLen, evalWindows, tasks });
+    assertEquals(
+      again.tasks.map(({ dense }) => dense),
+      report.tasks.map(({ pruned }) => pruned!),
+    );
+    assertEquals(again.tasks[0].pruned, undefined);
+  }));
+
+Deno.test("evaluateJob() makes 200 questions from a text, none with choiceTasks false, and notes texts without", () =>
+  withPlace(async ({ model, options, folder }) => {
+    const path = join(folder, "same.txt");
+    await Deno.writeTextFile(path, "a".repeat(500));
+    const evaluation = [options.evaluation![0], { name: "same", path }];
+    const { tasks, notes } = await evaluateJob({ model, evaluation });
+    assertEquals(tasks.map(({ name, items }) => [name, items]), [["gamma-choice", 200]]);
+    assertEquals(notes, ["No multiple choice from the text 'same': it has too few passages"]);
+    assertEquals((await evaluateJob({ model, evaluation, choiceTasks: false })).tasks, []);
+  }));
+
+Deno.test("evaluateJob() refuses a task file under the name of a text's own task", () =>
+  withPlace(async ({ options, folder }) => {
+    const tasks = [{ ...await writeQuiz(folder), name: "gamma-choice" }];
+    await assertRejects(() => evaluateJob({ ...options, tasks }), OptionError, "--no-choice");
+    const { tasks: rows } = await evaluateJob({ ...options, tasks, choiceTasks: false });
+    assertEquals(rows.map(({ name }) => name), ["gamma-choice"]);
+  }));
+
 Deno.test("prune() goes on after a cancellation and ends as if there had been none", () =>
   withPlace(async ({ options }) => {
     const plain = await prune({ ...options, shape: "adaptive", out: `${options.out}-plain` });
@@ -186,6 +239,11 @@ const refused: Readonly<
     TextError,
     "/nowhere.txt",
   ],
+  "a task file that is not there": [
+    { tasks: [{ name: "quiz", path: "/nowhere.jsonl" }] },
+    TextError,
+    "/nowhere.jsonl",
+  ],
   "a text named self": [{ calibration: [{ name: "self", path: "/dev/null" }] }, TextError, "empty"],
 };
 for (const [what, [options, type, message]] of Object.entries(refused)) {
@@ -236,6 +294,23 @@ Deno.test("calibrate, plan and apply from file to file give what prune gives", (
       Error,
       "it exists; give --force",
     );
+  }));
+
+Deno.test("compareJob() has accuracies where --choice or tasks are given, and none otherwise", () =>
+  withPlace(async ({ options, folder }) => {
+    const comparing = { ...options, methods: ["random"] as const, sparsities: [0, 0.5] };
+    const plain = await compareJob({ ...comparing, refits: ["none"] });
+    assertEquals(plain.rows.map(({ tasks }) => tasks), [undefined, undefined]);
+    const tasks = [await writeQuiz(folder)];
+    const quiz = await compareJob({ ...comparing, refits: ["none"], tasks, choiceTasks: true });
+    for (const { sparsity, tasks } of quiz.rows) {
+      assertEquals(tasks!.map(({ name, items }) => [name, items]), [
+        ["quiz", 2],
+        ["gamma-choice", 16],
+        ["alpha-choice", 16],
+      ]);
+      if (sparsity === 0) { for (const { dense, pruned } of tasks!) assertEquals(pruned, dense); }
+    }
   }));
 
 Deno.test("exportJob() changes how numbers are stored", () =>

@@ -26,7 +26,7 @@ const commands = [
 
 Deno.test("gprune prune hands every option on", async () => {
   const { code, options, err } = await run(
-    "prune org/name --revision v1 --engine onnx --sparsity .5 --method gprune --metric obs --structures heads --shape adaptive --refit none --modules 3 --multiple 8 --switch blend --score-domains a,self --objective worst --protect 5,0-1 --calib a=a.txt --calib b=/data/b --no-self --score-domains a --samples 7 --seq-len 64 --seed 9 --eval c=~/c.txt --eval-windows 4 --out here --format hf --dtype bf16 --quantize none --resume --force --quiet --no-color --debug"
+    "prune org/name --revision v1 --engine onnx --sparsity .5 --method gprune --metric obs --structures heads --shape adaptive --refit none --modules 3 --multiple 8 --switch blend --score-domains a,self --objective worst --protect 5,0-1 --calib a=a.txt --calib b=/data/b --no-self --score-domains a --samples 7 --seq-len 64 --seed 9 --eval c=~/c.txt --eval-windows 4 --task d=d.jsonl --task e=/e.jsonl --no-choice --out here --format hf --dtype bf16 --quantize none --resume --force --quiet --no-color --debug"
       .split(" "),
   );
   assertEquals([code, err], [0, ""]);
@@ -56,6 +56,8 @@ Deno.test("gprune prune hands every option on", async () => {
     seed: 9,
     evaluation: [{ name: "c", path: `${userFolder}/c.txt` }],
     evalWindows: 4,
+    tasks: [{ name: "d", path: `${userFolder}/d.jsonl` }, { name: "e", path: "/e.jsonl" }],
+    choiceTasks: false,
     out: `${userFolder}/here`,
     force: true,
     formats: ["hf"],
@@ -105,6 +107,10 @@ Deno.test("gprune compare hands its lists on", async () => {
   const request = options.request as Record<string, unknown>;
   assertEquals([request.metric, request.shape, request.protectedLayers], ["rms", "adaptive", [1]]);
   assert(!("method" in request) && !("sparsity" in request) && !("refit" in request));
+  assertEquals([options.tasks, options.choiceTasks], [undefined, undefined]);
+  const chosen = (await run("compare m --choice --task a=a.jsonl".split(" "))).options;
+  assertEquals(chosen.choiceTasks, true);
+  assertEquals(chosen.tasks, [{ name: "a", path: `${userFolder}/a.jsonl` }]);
 });
 
 Deno.test("the other commands hand their files on as absolute paths", async () => {
@@ -129,6 +135,12 @@ Deno.test("the other commands hand their files on as absolute paths", async () =
   assertEquals([exported.out, exported.dataType], [`${userFolder}/o`, "f16"]);
   const evaluate = await options("evaluate ./m --seq-len 64 --eval-windows 2");
   assertEquals([evaluate.seqLen, evaluate.evalWindows], [64, 2]);
+  assertEquals([evaluate.tasks, evaluate.choiceTasks], [undefined, undefined]);
+  const tasks = await options("evaluate ./m --task a=a.jsonl --no-choice");
+  assertEquals([tasks.tasks, tasks.choiceTasks], [
+    [{ name: "a", path: `${userFolder}/a.jsonl` }],
+    false,
+  ]);
 });
 
 const printed: readonly (readonly [args: string, value: unknown])[] = [

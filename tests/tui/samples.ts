@@ -63,6 +63,13 @@ const perplexity: Report["perplexity"] = [
   sha256: hash(String(at + 1)),
 }));
 
+const tasks: Report["tasks"] = ["wiki-choice", "drama-choice", "quiz"].map((name, at) => ({
+  name,
+  items: at === 2 ? 1_319 : 200,
+  dense: { acc: 0.735 - 0.1 * at, accNorm: 0.71 - 0.1 * at, stderr: 0.0313 },
+  pruned: { acc: 0.6 - 0.1 * at, accNorm: 0.615 - 0.1 * at, stderr: 0.0347 },
+}));
+
 /** The report of a `prune` job. */
 export const sampleReport: Report = {
   schema: "gprune.report/1",
@@ -103,7 +110,7 @@ export const sampleReport: Report = {
     bytes: { before: 4_921_344, after: 3_052_672 },
   },
   perplexity,
-  tasks: [],
+  tasks,
   speed: { denseTokensPerSecond: 12_345.6, prunedTokensPerSecond: 18_765.4 },
   seconds: { calibrate: 25.2, plan: 0.01, apply: 1.4, evaluate: 31.9, export: 0.3 },
   peakMemoryBytes: 512_345_678,
@@ -147,6 +154,7 @@ export const sampleEvaluation: Report = {
     bytes: { before: 4_921_344, after: 4_921_344 },
   },
   perplexity: perplexity.map(({ pruned: _, calibrated: __, ...row }) => row),
+  tasks: tasks.map(({ pruned: _, ...row }) => row),
   speed: { denseTokensPerSecond: 12_345.6, prunedTokensPerSecond: 0 },
   seconds: { calibrate: 0, plan: 0, apply: 0, evaluate: 15.5, export: 0 },
   files: [],
@@ -261,6 +269,18 @@ export const sampleComparison: Comparison = {
     sampleRow("magnitude", 0.5, 9),
   ],
   notes: ["flap with refit lsq was left out: it is published with the bias"],
+};
+
+/** The same with multiple choice. */
+export const sampleChoiceComparison: Comparison = {
+  ...sampleComparison,
+  rows: sampleComparison.rows.map((row) => ({
+    ...row,
+    tasks: tasks.map((task) => ({
+      ...task,
+      pruned: { ...task.dense, acc: task.dense.acc / Math.sqrt(row.geomeanRatio) },
+    })),
+  })),
 };
 
 /** A summary of a model whose last layer differs. */

@@ -8,6 +8,7 @@ import { reportText } from "../../tui/tables/report.ts";
 import { summaryText } from "../../tui/tables/summary.ts";
 import { geometricMean, perplexityTable, tasksTable } from "../../tui/tables/texts.ts";
 import {
+  sampleChoiceComparison,
   sampleComparison,
   sampleDiagnosis,
   sampleEvaluation,
@@ -25,6 +26,7 @@ const drawings: Readonly<Record<string, (width: number) => string>> = {
     reportText(sampleLargeReport, { width, folder: "/somewhere/else" }),
   "reportText() of evaluate": (width) => reportText(sampleEvaluation, { width }),
   "comparisonText()": (width) => comparisonText(sampleComparison, width),
+  "comparisonText() with tasks": (width) => comparisonText(sampleChoiceComparison, width),
   "planText()": (width) => planText(samplePlan, "half.plan.json", width),
   "statisticsText()": (width) => statisticsText(sampleStatistics, "mixlm.stats", width),
   "summaryText()": (width) => summaryText(sampleSummary, width),
@@ -117,8 +119,18 @@ Deno.test("comparisonCsv() quotes cells with commas and quotes", () => {
   assertStringIncludes(comparisonCsv({ ...sampleComparison, rows: [odd] }), '"a ""b"", c"');
 });
 
+Deno.test("comparisonCsv() has the accuracies of every task", () => {
+  const [heads, first] = comparisonCsv(sampleChoiceComparison).split("\n")
+    .map((line) => line.split(","));
+  assertEquals(heads.length, first.length);
+  const task = sampleChoiceComparison.rows[0].tasks![2];
+  assertEquals(first[heads.indexOf("dense_acc_quiz")], String(task.dense.acc));
+  assertEquals(first[heads.indexOf("pruned_acc_quiz")], String(task.pruned!.acc));
+});
+
 Deno.test("comparisonMarkdown() draws the same", async (t) => {
   await t.assertSnapshot(comparisonMarkdown(sampleComparison));
+  await t.assertSnapshot(comparisonMarkdown(sampleChoiceComparison));
 });
 
 Deno.test("statisticsSummary() leaves out the sums", () => {

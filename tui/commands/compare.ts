@@ -51,6 +51,8 @@ export function addCompare(program: Program, context: CommandContext): void {
         seed: options.seed,
         evaluation: paths.texts(options.eval),
         evalWindows: options.evalWindows,
+        tasks: paths.texts(options.task),
+        choiceTasks: options.choice,
         methods: options.methods,
         sparsities: options.sparsity,
         refits: options.refit,
@@ -103,6 +105,7 @@ function compareCommand(program: Program) {
     .addOption(option.evalOption)
     .addOption(option.evalWindowsOption)
     .addOption(option.taskOption)
+    .addOption(option.choiceOption)
     .addOption(option.jsonOption)
     .addOption(csvOption)
     .addOption(markdownOption)

@@ -21,8 +21,8 @@ import { reportText } from "../tables/report.ts";
  */
 export function addEvaluate(program: Program, context: CommandContext): void {
   program.command("evaluate")
-    .summary("perplexity per text, tokens per second, bytes")
-    .description("Measures a model: perplexity per text, tokens per second, bytes.")
+    .summary("perplexity, multiple choice, speed and bytes")
+    .description("Measures a model: perplexity and multiple choice per text, speed and bytes.")
     .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
     .addOption(option.revisionOption)
     .addOption(option.engineOption)
@@ -31,6 +31,7 @@ export function addEvaluate(program: Program, context: CommandContext): void {
     .addOption(option.evalWindowsOption)
     .addOption(option.seedOption)
     .addOption(option.taskOption)
+    .addOption(option.noChoiceOption)
     .addOption(option.jsonOption)
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
@@ -50,6 +51,8 @@ export function addEvaluate(program: Program, context: CommandContext): void {
           engine: options.engine,
           evaluation: paths.texts(options.eval),
           evalWindows: options.evalWindows,
+          tasks: paths.texts(options.task),
+          choiceTasks: options.choice ? undefined : false,
           seqLen: options.seqLen,
           seed: options.seed,
         }),

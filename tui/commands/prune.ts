@@ -57,6 +57,8 @@ export function addPrune(program: Program, context: CommandContext): void {
           seed: options.seed,
           evaluation: paths.texts(options.eval),
           evalWindows: options.evalWindows,
+          tasks: paths.texts(options.task),
+          choiceTasks: options.choice ? undefined : false,
           out: paths.file(out),
           force: options.force,
           formats: options.format,
@@ -101,6 +103,7 @@ function pruneCommand(program: Program) {
     .addOption(option.evalOption)
     .addOption(option.evalWindowsOption)
     .addOption(option.taskOption)
+    .addOption(option.noChoiceOption)
     .addOption(option.outOption)
     .addOption(option.formatOption)
     .addOption(option.dtypeOption)

@@ -27,7 +27,7 @@ export function comparisonText(
   seenNotes: ReadonlySet<string> = new Set(),
 ): string {
   const texts = width >= 100 ? shownTexts(comparison, width) : [];
-  const columns = comparisonColumns(comparison, texts);
+  const columns = comparisonColumns(comparison, texts, width);
   const groups = groupsOf(comparison.rows);
   const rows = groups.flatMap((group, at): Row[] => {
     const best = Math.min(...group.map((row) => row.geomeanRatio));
@@ -41,7 +41,7 @@ export function comparisonText(
   ]);
 }
 
-function heading({ model, texts, calibration }: Comparison, width: number): string {
+function heading({ model, texts, calibration, rows }: Comparison, width: number): string {
   const names = calibration.map((text) => text.name).join(", ") || "none";
   const dense = texts.map((text) => `${text.name} ${formatFigure(text.dense)}`).join(", ");
   const tokens = formatCount(texts.reduce((sum, text) => sum + text.tokens, 0));
@@ -50,20 +50,44 @@ function heading({ model, texts, calibration }: Comparison, width: number): stri
   const conditions = renderEntries([
     ["Calibrated on", names],
     ["Evaluated on", `${dense} (dense perplexity; ${tokens} tokens in all)`],
+    ["Right", rightText(rows)],
   ], width);
   return `${wrap(title, width)}\n\n${conditions}`;
 }
 
-function comparisonColumns(comparison: Comparison, texts: readonly string[]): readonly Column[] {
-  const { rows } = comparison;
+/** Of the dense model, which is the same in all rows. */
+function rightText(rows: readonly CompareRow[]): string | undefined {
+  const tasks = rows.find(({ tasks = [] }) => tasks.length > 0)?.tasks;
+  if (tasks === undefined) return undefined;
+  const dense = tasks.map(({ name, dense }) => `${name} ${formatPercent(dense.acc)}`).join(", ");
+  return `multiple choice, mean over ${dense} (dense)`;
+}
+
+/** The mean share of right answers over a row's tasks; undefined without any. */
+function meanAccuracy({ tasks = [] }: CompareRow): number | undefined {
+  if (tasks.length === 0) return undefined;
+  return tasks.reduce((sum, { pruned }) => sum + (pruned?.acc ?? NaN), 0) / tasks.length;
+}
+
+function hasTasks(rows: readonly CompareRow[]): boolean {
+  return rows.some((row) => row.tasks !== undefined && row.tasks.length > 0);
+}
+
+function comparisonColumns(
+  { rows }: Comparison,
+  texts: readonly string[],
+  width: number,
+): readonly Column[] {
+  const short = width < 100 && hasTasks(rows);
   return [
     { heading: "Sparsity", align: "right" },
     { heading: "Method", align: "left" },
     ...(severalShapes(rows) ? [{ heading: "Shape", align: "left" } as const] : []),
     { heading: "Refit", align: "left" },
     { heading: "All", align: "right" },
-    { heading: "Calibrated", align: "right" },
-    { heading: "Not covered", align: "right" },
+    { heading: short ? "Calib." : "Calibrated", align: "right" },
+    { heading: short ? "Not cov." : "Not covered", align: "right" },
+    ...(hasTasks(rows) ? [{ heading: "Right", align: "right" } as const] : []),
     ...texts.map((heading) => ({ heading, align: "right" }) as const),
     { heading: "Worst", align: "left", shrinks: true },
   ];
@@ -87,15 +111,21 @@ function comparisonCells(
     `${formatFigure(row.geomeanRatio)}${row.geomeanRatio === best ? "*" : " "}`,
     formatFigure(row.calibratedRatio),
     formatFigure(row.uncoveredRatio),
+    ...(hasTasks(comparison.rows) ? [rightCell(row)] : []),
     ...texts.map(ratioOf),
     `${formatFigure(row.worst.ratio)} ${row.worst.name}`,
   ];
 }
 
+function rightCell(row: CompareRow): string {
+  const mean = meanAccuracy(row);
+  return mean === undefined ? "–" : formatPercent(mean);
+}
+
 /** Texts get columns of their own only if all of them fit. */
 function shownTexts({ rows, texts }: Comparison, width: number): readonly string[] {
   const names = texts.map((text) => text.name);
-  const taken = severalShapes(rows) ? 95 : 85;
+  const taken = (severalShapes(rows) ? 95 : 85) + (hasTasks(rows) ? 8 : 0);
   const needed = names.reduce((sum, name) => sum + Math.max(name.length, 6) + 2, 0);
   return taken + needed <= width ? names : [];
 }
@@ -128,28 +158,42 @@ const fixedHeadings = [
 ] as const;
 
 /**
- * Writes a comparison as comma-separated values (RFC 4180) with every text in columns of its own.
+ * Writes a comparison as comma-separated values (RFC 4180) with every text and task in columns of its own.
  *
  * @param comparison The comparison
  * @returns Lines, each with a line break
  */
 export function comparisonCsv(comparison: Comparison): string {
   const names = comparison.texts.map((text) => text.name);
+  const tasks = taskNames(comparison);
   const lines = [
-    [...fixedHeadings, ...names.flatMap((name) => [`dense_${name}`, `pruned_${name}`])],
+    [
+      ...fixedHeadings,
+      ...names.flatMap((name) => [`dense_${name}`, `pruned_${name}`]),
+      ...tasks.flatMap((name) => [`dense_acc_${name}`, `pruned_acc_${name}`]),
+    ],
     ...comparison.rows.map((row) => [
       ...fixedValues(row).map((value) => String(value ?? "")),
       ...names.flatMap((name) => {
         const text = row.perplexity.find((each) => each.name === name);
         return [String(text?.dense ?? ""), String(text?.pruned ?? "")];
       }),
+      ...tasks.flatMap((name) => {
+        const task = row.tasks?.find((each) => each.name === name);
+        return [String(task?.dense.acc ?? ""), String(task?.pruned?.acc ?? "")];
+      }),
     ]),
   ];
   return lines.map((cells) => `${cells.map(quoteCsv).join(",")}\n`).join("");
 }
 
+function taskNames({ rows }: Comparison): readonly string[] {
+  return [...new Set(rows.flatMap(({ tasks = [] }) => tasks.map(({ name }) => name)))];
+}
+
 /**
- * Writes a comparison as a Markdown table with every text's ratio in a column of its own.
+ * Writes a comparison as a Markdown table with every text's ratio in a column of its own, and the mean share of
+ * right answers where there are tasks.
  *
  * @param comparison The comparison
  * @returns Lines, each with a line break
@@ -157,7 +201,15 @@ export function comparisonCsv(comparison: Comparison): string {
 export function comparisonMarkdown(comparison: Comparison): string {
   const names = comparison.texts.map((text) => text.name);
   const left = ["sparsity", "method", "refit", "shape"];
-  const right = ["all", "calibrated", "not covered", "worst", ...names];
+  const tasks = hasTasks(comparison.rows);
+  const right = [
+    "all",
+    "calibrated",
+    "not covered",
+    ...(tasks ? ["right"] : []),
+    "worst",
+    ...names,
+  ];
   const line = (cells: readonly string[]) =>
     `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
   const rows = groupsOf(comparison.rows).flat().map((row) =>
@@ -169,6 +221,7 @@ export function comparisonMarkdown(comparison: Comparison): string {
       formatFigure(row.geomeanRatio),
       formatFigure(row.calibratedRatio),
       formatFigure(row.uncoveredRatio),
+      ...(tasks ? [rightCell(row)] : []),
       `${formatFigure(row.worst.ratio)} (${row.worst.name})`,
       ...names.map((name) => {
         const text = row.perplexity.find((each) => each.name === name);

@@ -1,0 +1,104 @@
+/**
+ * Many batches through the whole model, block by block: every block is opened once, whatever the number of texts.
+ * @module
+ */
+import { ActivationStore } from "../engine/activations.ts";
+import { joinWindows } from "../engine/batches.ts";
+import type { Engine, Head } from "../engine/types.ts";
+import { blockTensors } from "../model/open.ts";
+import type { Model } from "../model/types.ts";
+import { breathe, type WorkOptions } from "../progress.ts";
+
+/** Options of {@linkcode runWholeModel}. */
+export interface WholeModelOptions extends WorkOptions {
+  /** Shown with progress, such as `dense`. */
+  readonly label?: string;
+}
+
+/** How much went through the model, and how fast. */
+export interface WholeModelRun {
+  /** Tokens that went through all blocks and the head. */
+  readonly tokens: number;
+  /** Those tokens per second of running blocks and head; 0 where nothing was run. */
+  readonly tokensPerSecond: number;
+}
+
+/**
+ * Runs batches through all blocks of a model and hands what comes out to a function together with the output head.
+ *
+ * @param engine What runs the model
+ * @param model The model
+ * @param batches Batches of equally long texts as token numbers, none of them empty
+ * @param atHead Called once for each batch with the head, the residual stream after the last block
+ * (`[texts, length, hidden]`) and the batch's number
+ * @param options Progress and cancelling
+ * @returns Tokens and speed
+ * @throws {EngineError} if a block fails
+ * @throws {CancelledError} if cancelled
+ */
+export async function runWholeModel(
+  engine: Engine,
+  model: Model,
+  batches: readonly (readonly Int32Array[])[],
+  atHead: (head: Head, hidden: Float32Array, batch: number) => Promise<void>,
+  options: WholeModelOptions = {},
+): Promise<WholeModelRun> {
+  const { architecture } = model;
+  const sizes = batches.map((texts) => texts.length * texts[0].length);
+  const tokens = sizes.reduce((sum, size) => sum + size, 0);
+  if (tokens === 0) return { tokens: 0, tokensPerSecond: 0 };
+  const total = tokens * (architecture.layers.length + 1);
+  const label = options.label === undefined ? "" : `${options.label} `;
+  let done = 0;
+  let milliseconds = 0;
+  const timed = async <T>(work: () => Promise<T>): Promise<T> => {
+    const start = performance.now();
+    const result = await work();
+    milliseconds += performance.now() - start;
+    return result;
+  };
+  const advance = async (batch: number, part: string) => {
+    done += sizes[batch];
+    const detail = `${label}${part}`;
+    options.onProgress?.({ stage: "evaluate", done, total, unit: "tokens", detail });
+    await breathe(options.signal);
+  };
+  const store = await ActivationStore.open(sizes.map((size) => size * architecture.hiddenSize));
+  try {
+    const embedding = await engine.openEmbedding(model);
+    try {
+      for (const [batch, texts] of batches.entries()) {
+        await store.put(batch, await embedding.lookup(joinWindows(texts)));
+      }
+    } finally {
+      await embedding.close();
+    }
+    for (const [layer, shape] of architecture.layers.entries()) {
+      const tensors = blockTensors(model, layer);
+      const block = await engine.openBlock({ architecture, shape, tensors, capture: "none" });
+      try {
+        for (const [batch, texts] of batches.entries()) {
+          const hidden = await store.get(batch);
+          const output = await timed(() => block.run(hidden, texts.length, texts[0].length));
+          await store.put(batch, output.hidden);
+          await advance(batch, `block ${layer + 1}`);
+        }
+      } finally {
+        await block.close();
+      }
+    }
+    const head = await engine.openHead(model);
+    try {
+      for (const batch of batches.keys()) {
+        const hidden = await store.get(batch);
+        await timed(() => atHead(head, hidden, batch));
+        await advance(batch, "head");
+      }
+    } finally {
+      await head.close();
+    }
+    return { tokens, tokensPerSecond: milliseconds === 0 ? 0 : 1000 * tokens / milliseconds };
+  } finally {
+    await store.close();
+  }
+}
