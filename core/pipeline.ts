@@ -84,7 +84,7 @@ export async function calibrate(
 }
 
 /** Options of {@linkcode applyPlan}. */
-export interface ApplyPlanOptions extends WorkOptions {
+export interface ApplyPlanOptions extends EngineOptions {
   /** What calibration found; needed for every refit but `none`. */
   readonly statistics?: Statistics;
   /** The folder to write the smaller model to; a new temporary folder if absent. */
@@ -113,7 +113,10 @@ export async function applyPlan(
   options: ApplyPlanOptions = {},
 ): Promise<Model> {
   const directory = options.directory ?? await Deno.makeTempDir({ prefix: "gprune-" });
-  return (await writePlan(model, plan, { ...options, directory })).model;
+  return await withEngine(
+    options,
+    async (engine) => (await writePlan(model, plan, { ...options, engine, directory })).model,
+  );
 }
 
 /** Options of {@linkcode evaluate}. */

@@ -5,26 +5,19 @@
 import type { Statistics } from "../calibrate/types.ts";
 import { StatisticsError } from "../errors.ts";
 import type { RefitRow } from "../evaluate/report.ts";
+import type { Engine } from "../engine/types.ts";
 import { blockTensorName, familyOf } from "../model/families.ts";
 import { blockTensors, openModel } from "../model/open.ts";
 import {
   bytesPerNumber,
   encode,
   type FloatDataType,
-  memoryTensor,
   numberCount,
   readTensor,
   readTensorBytes,
   type TensorEntry,
 } from "../model/safetensors.ts";
-import type {
-  BlockRole,
-  BlockTensors,
-  Model,
-  Structure,
-  Tensor,
-  TensorView,
-} from "../model/types.ts";
+import type { BlockRole, Model, Structure, TensorView } from "../model/types.ts";
 import { blockRoles, blockTensorShape, outerRoles, unitCount, unitCuts } from "../model/units.ts";
 import type { LayerPlan, Plan, Refit } from "../plan/types.ts";
 import type { WorkOptions } from "../progress.ts";
@@ -38,6 +31,7 @@ import {
 } from "./model_folder.ts";
 import { heldOutMoments, inputMoments, refitWeights } from "./moments.ts";
 import { refitLayer, type RefittedProjection } from "./refit.ts";
+import { refitSequentially, type SequentialLayer } from "./sequential.ts";
 import {
   channelsOf,
   closingRoles,
@@ -51,6 +45,11 @@ import {
 
 /** Options of {@linkcode applyPlan}. */
 export interface ApplyPlanOptions extends WorkOptions {
+  /**
+   * What runs blocks. With it the refit `lsq` of `gprune` goes block by block, from the pruned prefix to the dense
+   * model's streams; without it every layer is refitted by itself, as the published methods do.
+   */
+  readonly engine?: Engine;
   /** Where to write the smaller model: a folder, made if it is missing. */
   readonly directory: string;
   /** What calibration found; needed for every refit but `none`. */
@@ -72,9 +71,6 @@ export interface AppliedPlan {
   /** The outcome of every refit, by layer and kind. */
   readonly refits: readonly RefitRow[];
 }
-
-/** New closing projections by kind of unit. */
-export type RefittedLayer = Readonly<Partial<Record<Structure, RefittedProjection>>>;
 
 /** Options of {@linkcode refitOne}. */
 export interface RefitOneOptions {
@@ -114,18 +110,34 @@ export async function applyPlan(
   };
   const { directory, dataType = "keep" } = options;
   const refits: RefitRow[] = [];
-  const job: Job = { model, plan, refit, options, dataType, refits, architecture, latest: {} };
+  const sequence = sequenceOf(model, plan, refit, options, refits);
+  const job: Job = {
+    model,
+    plan,
+    refit,
+    options,
+    dataType,
+    refits,
+    architecture,
+    latest: {},
+    sequence,
+  };
   const entries = [
     ...outerEntries(job),
     ...plan.layers.flatMap((layer) => layerEntries(job, layer)),
   ];
   const config = configAfter(model, plan, { architecture, refit, dataType });
-  await writeModelFolder(directory, { config, entries, companionsOf: model }, {
-    stage: "apply",
-    signal: options.signal,
-    onProgress: options.onProgress,
-    largestShard: options.largestShard,
-  });
+  try {
+    await writeModelFolder(directory, { config, entries, companionsOf: model }, {
+      stage: "apply",
+      signal: options.signal,
+      // Block by block, the refit tells how far it is: the writing takes next to nothing.
+      onProgress: sequence === undefined ? options.onProgress : undefined,
+      largestShard: options.largestShard,
+    });
+  } finally {
+    await sequence?.close();
+  }
   return { model: await openModel(directory, { signal: options.signal }), refits };
 }
 
@@ -171,45 +183,6 @@ export async function refitOne(
   });
 }
 
-/**
- * The tensors of one pruned layer, in memory, for trials without a folder. What loses nothing stays where it is.
- *
- * @param model The dense model
- * @param plan The layer's plan
- * @param refitted New closing projections, for the kinds that have one; plain slices otherwise
- * @returns The tensors by role; a bias that the refit has added is among them
- */
-export async function prunedBlockTensors(
-  model: Model,
-  plan: LayerPlan,
-  refitted: RefittedLayer = {},
-): Promise<BlockTensors> {
-  const { architecture } = model;
-  const shape = architecture.layers[plan.layer];
-  const slices = keptSlices(architecture, shape, plan);
-  const result = new Map<BlockRole, Tensor>();
-  for (const [role, tensor] of blockTensors(model, plan.layer)) {
-    const kept = slices.get(role);
-    result.set(
-      role,
-      kept === undefined ? tensor : memoryTensor(
-        sliceShape(tensor.shape, kept),
-        sliceNumbers(await readTensor(tensor), tensor.shape, kept),
-      ),
-    );
-  }
-  for (const structure of ["ffn", "heads"] as const) {
-    const projection = refitted[structure];
-    if (projection === undefined) continue;
-    const roles = closingRoles(architecture, shape, structure);
-    const { weight, bias } = projection;
-    const outputs = architecture.hiddenSize;
-    result.set(roles.weight, memoryTensor([outputs, weight.length / outputs], weight));
-    if (bias !== undefined) result.set(roles.bias, memoryTensor([outputs], bias));
-  }
-  return result;
-}
-
 /** One call of {@linkcode applyPlan}. */
 interface Job {
   readonly model: Model;
@@ -219,8 +192,50 @@ interface Job {
   readonly dataType: OutputDataType;
   readonly refits: RefitRow[];
   readonly architecture: Model["architecture"];
+  /** The refit block by block, where it is one. */
+  readonly sequence?: LayerSequence;
   /** The refit made last: weight and bias are written one after the other and come from one refit. */
   latest: { key?: string; projection?: Promise<RefittedProjection> };
+}
+
+/** Layers of a refit block by block, made when the first of their tensors is written. */
+class LayerSequence {
+  readonly #layers: AsyncGenerator<SequentialLayer>;
+  readonly #refits: RefitRow[];
+  #latest: SequentialLayer | undefined;
+
+  constructor(layers: AsyncGenerator<SequentialLayer>, refits: RefitRow[]) {
+    this.#layers = layers;
+    this.#refits = refits;
+  }
+
+  async fitted(layer: number, role: BlockRole): Promise<Float32Array | undefined> {
+    while (this.#latest === undefined || this.#latest.layer < layer) {
+      const next = await this.#layers.next();
+      if (next.done) return undefined;
+      this.#latest = next.value;
+      this.#refits.push(...next.value.rows);
+    }
+    return this.#latest.fitted.get(role);
+  }
+
+  async close(): Promise<void> {
+    await this.#layers.return(undefined);
+  }
+}
+
+function sequenceOf(
+  model: Model,
+  plan: Plan,
+  refit: Refit,
+  { engine, statistics, signal, onProgress }: ApplyPlanOptions,
+  refits: RefitRow[],
+): LayerSequence | undefined {
+  const own = refit === "lsq" && plan.request.method === "gprune";
+  const cuts = plan.layers.some((layer) => cutKinds(model, layer).length > 0);
+  if (!own || !cuts || engine === undefined || statistics?.windows === undefined) return undefined;
+  const layers = refitSequentially(engine, model, plan, statistics, { signal, onProgress });
+  return new LayerSequence(layers, refits);
 }
 
 function checkStatistics(
@@ -278,6 +293,7 @@ function layerEntries(job: Job, plan: LayerPlan): TensorEntry[] {
     if (roles.hasBias) refitted.set(roles.bias, structure);
   }
   return blockRoles(job.architecture).map((role) => {
+    if (job.sequence !== undefined) return sequentialEntry(job, plan, role, slices.get(role));
     const view = tensors.get(role);
     const shape = blockTensorShape(job.architecture, job.architecture.layers[plan.layer], role);
     const structure = refitted.get(role);
@@ -301,6 +317,27 @@ function layerEntries(job: Job, plan: LayerPlan): TensorEntry[] {
     };
     return { name, shape, dataType: stored, bytes };
   });
+}
+
+/** A tensor that the refit block by block may or may not have touched. */
+function sequentialEntry(
+  job: Job,
+  plan: LayerPlan,
+  role: BlockRole,
+  kept: Parameters<typeof sliceBytes>[2] | undefined,
+): TensorEntry {
+  const { model, dataType, sequence } = job;
+  const view = blockTensors(model, plan.layer).get(role) as TensorView;
+  const plain = kept === undefined
+    ? copiedEntry(view, dataType)
+    : slicedEntry(view, kept, dataType);
+  const bytes = async () => {
+    const fitted = await sequence!.fitted(plan.layer, role);
+    return fitted === undefined
+      ? await plain.bytes()
+      : encode(fitted, plain.dataType as FloatDataType);
+  };
+  return { ...plain, bytes };
 }
 
 function slicedEntry(

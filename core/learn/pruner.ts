@@ -2,7 +2,8 @@
  * Pruned layers in memory, for the passes that learn what a cut costs.
  * @module
  */
-import { prunedBlockTensors, refitOne, type RefittedLayer } from "../apply/apply.ts";
+import { refitOne } from "../apply/apply.ts";
+import { prunedBlockTensors, type RefittedLayer } from "../apply/pruned_block.ts";
 import { refitWeights } from "../apply/moments.ts";
 import type { Statistics } from "../calibrate/types.ts";
 import type { Model, Structure } from "../model/types.ts";

@@ -135,7 +135,13 @@ async function compareOne(
   await Deno.remove(directory, { recursive: true }).catch(() => undefined);
   await Deno.mkdir(directory, { recursive: true });
   const { signal, onProgress } = options;
-  const applied = await applyPlan(model, plan, { statistics, directory, signal, onProgress });
+  const applied = await applyPlan(model, plan, {
+    engine,
+    statistics,
+    directory,
+    signal,
+    onProgress,
+  });
   const label = { ...options, which: "pruned" as const, onEvent: undefined, tasks };
   const pruned = await evaluateTexts(engine, applied.model, texts, label);
   const perplexity = texts.map(({ name }, index) => ({

@@ -109,7 +109,7 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
       : await statisticsFor(options.stats ?? file.statistics, options.plan, refit);
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
       const { signal, onProgress, dataType } = options;
-      const settings = { statistics, directory: partial, dataType, signal, onProgress };
+      const settings = { engine, statistics, directory: partial, dataType, signal, onProgress };
       const applied = await watch.time("apply", () => applyPlan(model, plan, settings));
       const parts = {
         engine,

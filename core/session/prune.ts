@@ -73,6 +73,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
       const applied = await watch.time("apply", () =>
         applyPlan(model, plan, {
+          engine,
           statistics,
           directory: partial,
           dataType: options.dataType,

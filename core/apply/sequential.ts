@@ -1,0 +1,240 @@
+/**
+ * The refit block by block (METHOD 7, the sequential form): inputs come from the blocks pruned so far, targets from the
+ * dense model, so that each block also makes up for what those before it left wrong.
+ *
+ * Two things are fitted in closed form. Closing projections (`o_proj`, `down_proj`) so that the residual stream after
+ * them becomes the dense model's: W′ = W + (C − W G)(G + λ I)⁻¹. And where the stream has drifted, the projections that
+ * read it: with A the map from the pruned model's normed stream to the dense model's, W′ = W A for `q_proj`, `k_proj`,
+ * `v_proj`, `gate_proj` and `up_proj`. Every fit must lessen the error on windows kept back, or is left out.
+ * @module
+ */
+import type { DomainWindows, Statistics } from "../calibrate/types.ts";
+import type { Engine } from "../engine/types.ts";
+import { StatisticsError } from "../errors.ts";
+import type { RefitRow } from "../evaluate/report.ts";
+import { fitError, fitWeights } from "../linear/fit.ts";
+import { makePace, type Pace } from "../linear/pace.ts";
+import { multiplyTransposed, transpose, whole } from "../linear/product.ts";
+import { blockTensors } from "../model/open.ts";
+import { memoryTensor, readTensor } from "../model/safetensors.ts";
+import type { BlockRole, BlockTensors, LayerShape, Model, Structure } from "../model/types.ts";
+import { unitCount, withUnits } from "../model/units.ts";
+import type { LayerPlan, Plan } from "../plan/types.ts";
+import type { WorkOptions } from "../progress.ts";
+import { prunedBlockTensors } from "./pruned_block.ts";
+import { refitWeights } from "./moments.ts";
+import { StreamPair } from "./streams.ts";
+
+/** Tokens for each channel that a fit is made from, where there are so many: more cost time and bring nothing. */
+export const tokensPerChannel = 96;
+
+/** λ of every fit, as a share of the mean of its Gram matrix' diagonal. */
+export const sequentialRidge = 0.05;
+
+/** One layer after the refit. */
+export interface SequentialLayer {
+  /** Counted from 0. */
+  readonly layer: number;
+  /** Its sizes. */
+  readonly shape: LayerShape;
+  /** Its tensors: in memory where they were fitted. */
+  readonly tensors: BlockTensors;
+  /** The weights that were fitted, by role. */
+  readonly fitted: ReadonlyMap<BlockRole, Float32Array>;
+  /** What the fits of the closing projections came to. */
+  readonly rows: readonly RefitRow[];
+}
+
+const readers = {
+  before: {
+    norm: "attentionNorm.weight",
+    roles: ["q_proj.weight", "k_proj.weight", "v_proj.weight"],
+  },
+  middle: { norm: "ffnNorm.weight", roles: ["gate_proj.weight", "up_proj.weight"] },
+} as const;
+
+/**
+ * Refits a pruned model block by block, first to last.
+ *
+ * @param engine What runs blocks
+ * @param model The dense model
+ * @param plan What stays of it
+ * @param statistics What calibration found, with its windows
+ * @param options Progress and cancelling
+ * @returns Layer after layer
+ * @throws {StatisticsError} if the statistics have no windows
+ * @throws {CancelledError} if cancelled
+ */
+export async function* refitSequentially(
+  engine: Engine,
+  model: Model,
+  plan: Plan,
+  statistics: Statistics,
+  options: WorkOptions = {},
+): AsyncGenerator<SequentialLayer> {
+  if (statistics.windows === undefined) {
+    throw new StatisticsError(
+      "Cannot refit block by block: these statistics were saved without their windows; calibrate again",
+    );
+  }
+  const weights = refitWeights(plan, statistics.domains.map(({ name }) => name));
+  const streams = await StreamPair.open(engine, model, fewerWindows(model, statistics.windows), {
+    weights,
+    signal: options.signal,
+  });
+  const total = plan.layers.length;
+  try {
+    let drifted = false;
+    for (const layer of plan.layers) {
+      const work = { model, streams, plan: layer, drifted, pace: makePace(options.signal) };
+      const result = await refitOneLayer(work);
+      drifted = result.drifted;
+      options.onProgress?.({ stage: "apply", done: layer.layer + 1, total, unit: "blocks" });
+      yield result.layer;
+    }
+  } finally {
+    await streams.close();
+  }
+}
+
+/** As many of each domain's windows as the widest fit needs. */
+function fewerWindows(
+  model: Model,
+  windows: readonly DomainWindows[],
+): readonly DomainWindows[] {
+  const { layers, headSize } = model.architecture;
+  const widest = Math.max(
+    ...layers.map(({ ffnWidth, queryHeads }) => Math.max(ffnWidth, queryHeads * headSize)),
+  );
+  const tokens = windows.reduce(
+    (sum, { calibration }) => sum + calibration.length * (calibration[0]?.length ?? 0),
+    0,
+  );
+  const share = Math.min(1, tokensPerChannel * widest / tokens);
+  const some = (all: readonly Int32Array[]) =>
+    all.slice(0, Math.max(Math.min(1, all.length), Math.ceil(share * all.length)));
+  return windows.map(({ name, calibration, heldOut }) => ({
+    name,
+    calibration: some(calibration),
+    heldOut: some(heldOut),
+  }));
+}
+
+interface LayerWork {
+  readonly model: Model;
+  readonly streams: StreamPair;
+  readonly plan: LayerPlan;
+  /** Whether the pruned stream before the layer is another than the dense one. */
+  readonly drifted: boolean;
+  readonly pace: Pace;
+}
+
+async function refitOneLayer(
+  work: LayerWork,
+): Promise<{ readonly layer: SequentialLayer; readonly drifted: boolean }> {
+  const { model, streams, plan, drifted } = work;
+  const { architecture } = model;
+  const before = architecture.layers[plan.layer];
+  const shape = withUnits(
+    withUnits(before, "ffn", plan.ffnKept.length),
+    "heads",
+    plan.keyValueHeadsKept.length,
+  );
+  const cut = (structure: Structure) => unitCount(shape, structure) < unitCount(before, structure);
+  const tensors = new Map(await prunedBlockTensors(model, plan));
+  const block = { architecture, shape, tensors };
+  const fitted = new Map<BlockRole, Float32Array>();
+  const rows: RefitRow[] = [];
+  await streams.runDense({
+    architecture,
+    shape: before,
+    tensors: blockTensors(model, plan.layer),
+  });
+  const set = (role: BlockRole, weight: Float32Array) => {
+    fitted.set(role, weight);
+    tensors.set(role, memoryTensor(tensors.get(role)!.shape, weight));
+  };
+  if (drifted) await fitReaders(work, block, "before", set);
+  if (drifted || cut("heads")) rows.push(...await fitClosing(work, block, "heads", cut, set));
+  const middleDrifted = drifted || cut("heads");
+  if (middleDrifted) {
+    await streams.runToMiddle(block);
+    await fitReaders(work, block, "middle", set);
+  }
+  const afterDrifted = middleDrifted || cut("ffn");
+  if (afterDrifted) rows.push(...await fitClosing(work, block, "ffn", cut, set));
+  await streams.advance(afterDrifted ? block : undefined);
+  return {
+    layer: { layer: plan.layer, shape, tensors, fitted, rows },
+    drifted: afterDrifted,
+  };
+}
+
+interface WorkingBlock {
+  readonly architecture: Model["architecture"];
+  readonly shape: LayerShape;
+  readonly tensors: Map<
+    BlockRole,
+    BlockTensors extends ReadonlyMap<BlockRole, infer T> ? T : never
+  >;
+}
+
+type SetWeight = (role: BlockRole, weight: Float32Array) => void;
+
+async function fitClosing(
+  { plan, streams, pace }: LayerWork,
+  block: WorkingBlock,
+  structure: Structure,
+  cut: (structure: Structure) => boolean,
+  set: SetWeight,
+): Promise<readonly RefitRow[]> {
+  const projection = structure === "ffn" ? "down_proj" : "o_proj";
+  const role: BlockRole = `${projection}.weight`;
+  const bias = block.tensors.get(`${projection}.bias`);
+  const { fit, judge } = await streams.fitClosing(
+    block,
+    structure,
+    bias && await readTensor(bias),
+  );
+  const plain = Float64Array.from(await readTensor(block.tensors.get(role)!));
+  const weights = await fitWeights(plain, fit, { ridge: sequentialRidge, pace });
+  const plainError = await fitError(plain, judge, pace);
+  const refittedError = await fitError(weights, judge, pace);
+  const better = refittedError < plainError;
+  if (better) set(role, Float32Array.from(weights));
+  // A projection that lost nothing is only brought back to the dense stream; the report is about cuts.
+  if (!cut(structure)) return [];
+  return [{
+    layer: plan.layer,
+    structure,
+    refit: better ? "lsq" : "none",
+    plainError,
+    refittedError: better ? refittedError : plainError,
+    ...(better ? {} : { fallback: "'lsq' made the output worse on the windows kept back" }),
+  }];
+}
+
+/** W′ = W A for the projections that read a drifted stream, A being fitted from the identity. */
+async function fitReaders(
+  { streams, pace }: LayerWork,
+  block: WorkingBlock,
+  place: "before" | "middle",
+  set: SetWeight,
+): Promise<void> {
+  const { hiddenSize } = block.architecture;
+  const { norm, roles } = readers[place];
+  const { fit, judge } = await streams.fitStream(place, block.tensors.get(norm)!);
+  const identity = new Float64Array(hiddenSize * hiddenSize);
+  for (let j = 0; j < hiddenSize; j++) identity[j * (hiddenSize + 1)] = 1;
+  const map = await fitWeights(identity, fit, { ridge: sequentialRidge, pace });
+  if (!(await fitError(map, judge, pace) < await fitError(identity, judge, pace))) return;
+  const turned = whole(transpose(map, hiddenSize, hiddenSize), hiddenSize, hiddenSize);
+  for (const role of roles) {
+    const tensor = block.tensors.get(role);
+    if (tensor === undefined) continue;
+    const weights = Float64Array.from(await readTensor(tensor));
+    const rows = weights.length / hiddenSize;
+    const mapped = await multiplyTransposed(whole(weights, rows, hiddenSize), turned, pace);
+    set(role, Float32Array.from(mapped));
+  }
+}
