@@ -28,7 +28,7 @@ export interface LearnOptions extends WorkOptions {
 }
 
 /** Shares of the FFN neurons to remove when a curve is measured. */
-export const ffnFractions: readonly number[] = [0.15, 0.35, 0.6, 0.85];
+export const ffnFractions: readonly number[] = [0.2, 0.45, 0.7, 0.93];
 
 /**
  * The numbers of units to remove when a curve is measured.

@@ -8,6 +8,7 @@ import { join } from "@std/path";
 import { loadStatistics, saveStatistics } from "../calibrate/store.ts";
 import type { DamageCurve, LayerStatistics } from "../calibrate/types.ts";
 import { ExportError } from "../errors.ts";
+import { ffnFractions } from "../learn/damage.ts";
 import type { PlanRequest } from "../plan/types.ts";
 
 /** Keeps finished work; without a folder it keeps nothing. */
@@ -169,6 +170,14 @@ export class Checkpoint {
 /** Curves depend on how units are ordered and refitted, not on how many go. */
 function curvesName(request: PlanRequest): string {
   const { metric, refit, structures, modules, scoreDomains } = request;
-  const key = JSON.stringify([metric, refit, structures, modules, request.switch, scoreDomains]);
+  const key = JSON.stringify([
+    metric,
+    refit,
+    structures,
+    modules,
+    request.switch,
+    scoreDomains,
+    ffnFractions,
+  ]);
   return `curves-${createHash("sha256").update(key).digest("hex").slice(0, 12)}.json`;
 }
