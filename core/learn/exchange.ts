@@ -26,9 +26,17 @@ export interface ExchangeResult {
 export interface ExchangeOptions {
   /** How often the loss may be measured. */
   readonly measurements: number;
+  /** Loss of the dense model: what lies above it is damage. Default 0. */
+  readonly denseLoss?: number;
   /** Called after every measurement. */
   readonly onMeasured?: (done: number) => void;
 }
+
+/**
+ * An exchange must lessen the damage by this share. Windows kept back are few, and each layer is refitted by itself
+ * where the plan will be refitted block by block: smaller gains were as often losses on other text.
+ */
+export const leastGain = 0.05;
 
 /** Strength of the first shift along a trend; halved whenever a round brings nothing. */
 const firstStrength = 0.5;
@@ -68,7 +76,7 @@ export async function exchange(
         const strengths = best.strengths.with(index, best.strengths[index] + direction * strength);
         const removals = allocateScaled(draft, trends, strengths);
         const value = await measure(removals);
-        if (value >= best.loss) continue;
+        if (value > best.loss - leastGain * (best.loss - (options.denseLoss ?? 0))) continue;
         best = { removals, loss: value, strengths };
         break;
       }

@@ -66,6 +66,7 @@ export async function refinedPlan(
     ? (losses: readonly number[]) =>
       Math.max(...losses.map((loss, d) => loss - (statistics.learned?.denseLoss[d] ?? 0)))
     : (losses: readonly number[]) => losses.reduce((sum, loss, d) => sum + weights[d] * loss, 0);
+  const denseLoss = request.objective === "worst" ? 0 : judge(statistics.learned?.denseLoss ?? []);
   const loss = async (removals: Removals) =>
     judge(
       await runs.lossOf((layer) => {
@@ -79,7 +80,7 @@ export async function refinedPlan(
     work.onProgress?.({ stage: "plan", done, total: measurements, unit: "exchanges" });
   const result = uniform
     ? await best(alternatives.slice(0, measurements), loss, onMeasured)
-    : await exchange(draft, loss, { measurements, onMeasured });
+    : await exchange(draft, loss, { measurements, onMeasured, denseLoss });
   return {
     plan: finishPlan(draft, result.removals),
     loss: { before: result.before, after: result.after },
