@@ -14,12 +14,12 @@ import type { PlanOptions } from "./plan/request.ts";
 import type { Plan, Refit } from "./plan/types.ts";
 import type { WorkOptions } from "./progress.ts";
 import { calibrateWith } from "./session/calibrate.ts";
-import { evaluateTexts, evaluationTexts, perplexityRows } from "./session/evaluation.ts";
-import { makeReport, type ReportStage } from "./session/report.ts";
-import { checkFormats, MemoryPeak, Stopwatch } from "./session/setup.ts";
-import { evaluationTasks, taskRows } from "./session/tasks.ts";
+import { evaluateModel } from "./session/evaluate_model.ts";
+
+import { checkFormats } from "./session/setup.ts";
+
 import type { Domain } from "./text/domains.ts";
-import { embeddedDomains, windowLength } from "./text/texts.ts";
+import { embeddedDomains } from "./text/texts.ts";
 import { embeddedCalibrationKinds, type EmbeddedKind, embeddedKinds } from "./text/embedded/mod.ts";
 
 /** Options of everything that runs a model. */
@@ -149,36 +149,10 @@ export async function evaluate(
   domains: readonly Domain[],
   options: EvaluateOptions = {},
 ): Promise<Report> {
-  return await withEngine(options, async (engine) => {
-    const watch = new Stopwatch<ReportStage>();
-    const seqLen = windowLength(model, options.seqLen);
-    const texts = await evaluationTexts(model, domains, seqLen, options.evalWindows);
-    const notes: string[] = [];
-    const onNote = (message: string) => {
-      notes.push(message);
-    };
-    const tasks = await evaluationTasks(model, texts, { ...options, onNote });
-    const result = await watch.time(
-      "evaluate",
-      () => evaluateTexts(engine, model, texts, { ...options, which: "dense", tasks }),
-    );
-    return makeReport({
-      engine,
-      model,
-      pruned: model,
-      request: { seed: options.seed ?? 0, seqLen, evalWindows: options.evalWindows ?? "all" },
-      perplexity: perplexityRows(texts, result.perplexity, undefined, []),
-      tasks: taskRows(tasks, result.accuracy),
-      speed: {
-        denseTokensPerSecond: result.tokensPerSecond,
-        prunedTokensPerSecond: 0,
-      },
-      watch,
-      memory: new MemoryPeak(),
-      files: [],
-      notes,
-    });
-  });
+  return await withEngine(
+    options,
+    async (engine) => await evaluateModel(engine, model, domains, options),
+  );
 }
 
 /** Options of {@linkcode exportModel}. */

@@ -5,7 +5,7 @@
 import type { DomainSums, KindStatistics } from "../calibrate/types.ts";
 import { StatisticsError } from "../errors.ts";
 import { readTensor } from "../model/safetensors.ts";
-import { balancedGram } from "../plan/obs.ts";
+import { balancedGram } from "../linear/gram.ts";
 import type { Plan } from "../plan/types.ts";
 import { domainWeights, selfDomain } from "../plan/weights.ts";
 

@@ -2,14 +2,15 @@
  * Collecting: windows flow through the model block by block, and each block's sums are kept.
  * @module
  */
-import { balanceGrams, SumAccumulator } from "./sums.ts";
+import { balancedGram } from "../linear/gram.ts";
+import { SumAccumulator } from "./sums.ts";
 import type { DomainSums, DomainWindows, KindStatistics, LayerStatistics } from "./types.ts";
 import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
 import type { Engine } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
-import type { Model, Structure } from "../model/types.ts";
+import type { MemoryTensor, Model, Structure } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 import { STRUCTURES } from "../model/units.ts";
 
@@ -162,11 +163,9 @@ function heldOutGram(
   summed: readonly DomainSums[],
   channels: number,
 ): KindStatistics["heldOutGram"] {
-  const grams = keptBack.map((sums, d) => (sums.tokens > 0 ? sums : summed[d]).gram)
-    .filter((gram) => gram !== undefined)
-    .map((gram) => (gram as { data: Float32Array }).data);
-  if (grams.length === 0) return undefined;
-  const balanced = balanceGrams(grams, grams.map(() => 1));
+  const grams = keptBack.map((sums, d) => sums.tokens > 0 ? sums : summed[d])
+    .map(({ gram, tokens }) => ({ gram: (gram as MemoryTensor).data, tokens }));
+  const balanced = balancedGram(grams, grams.map(() => 1), channels);
   return { shape: [channels, channels], data: Float32Array.from(balanced) };
 }
 

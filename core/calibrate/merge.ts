@@ -5,7 +5,8 @@
 import { StatisticsError } from "../errors.ts";
 import { readTensor } from "../model/tensor_reader.ts";
 import type { Tensor } from "../model/types.ts";
-import { balanceGrams, mergeSums } from "./sums.ts";
+import { balancedGram } from "../linear/gram.ts";
+import { mergeSums } from "./sums.ts";
 import type {
   DomainRecord,
   DomainSums,
@@ -95,6 +96,8 @@ async function mergeHeldOut(a: Part, b: Part): Promise<Tensor | undefined> {
   const weights = [a, b].map(([{ domains }]) =>
     domains.reduce((sum, domain) => sum + Math.max(1, domain.heldOutWindows), 0)
   );
-  const both = [await readTensor(grams[0]), await readTensor(grams[1])];
-  return { shape: grams[0].shape, data: Float32Array.from(balanceGrams(both, weights)) };
+  const both = [await readTensor(grams[0]), await readTensor(grams[1])]
+    .map((gram) => ({ gram, tokens: 1 }));
+  const balanced = balancedGram(both, weights, grams[0].shape[0]);
+  return { shape: grams[0].shape, data: Float32Array.from(balanced) };
 }

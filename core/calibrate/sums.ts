@@ -92,29 +92,3 @@ export async function mergeSums(a: DomainSums, b: DomainSums): Promise<DomainSum
 function added<T extends Float32Array | Float64Array>(a: T, b: T): T {
   return a.map((value, index) => value + b[index]) as T;
 }
-
-/**
- * The weighted mean of Gram matrices, each scaled to trace n first, so that loud domains count no more than quiet
- * ones (METHOD, notation).
- *
- * @param grams Σ x xᵀ per domain, `[n, n]`
- * @param weights A weight for each; they need not add up to 1
- * @returns `[n, n]`
- */
-export function balanceGrams(
-  grams: readonly Float32Array[],
-  weights: readonly number[],
-): Float64Array {
-  const size = grams[0].length;
-  const channels = Math.sqrt(size);
-  const total = weights.reduce((a, b) => a + b, 0);
-  const result = new Float64Array(size);
-  grams.forEach((gram, d) => {
-    let trace = 0;
-    for (let j = 0; j < channels; j++) trace += gram[j * channels + j];
-    if (trace <= 0) return;
-    const scale = weights[d] / total * channels / trace;
-    for (let i = 0; i < size; i++) result[i] += scale * gram[i];
-  });
-  return result;
-}

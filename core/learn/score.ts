@@ -7,7 +7,8 @@ import { blockTensors } from "../model/open.ts";
 import { readTensor } from "../model/tensor_reader.ts";
 import type { BlockRole, Model, Structure } from "../model/types.ts";
 import { unitCount } from "../model/units.ts";
-import { balancedGram, equalUnits, obsOrder } from "../plan/obs.ts";
+import { equalUnits, obsOrder } from "../plan/obs.ts";
+import { balancedGram } from "../linear/gram.ts";
 import { domainWeights } from "../plan/weights.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 

@@ -15,12 +15,12 @@ import { openModel } from "../model/open.ts";
 import { makePlan } from "../plan/make_plan.ts";
 import { loadPlan, savePlan } from "../plan/store.ts";
 import type { Plan } from "../plan/types.ts";
-import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
+import { calibrationDomains, evaluationDomains } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
-import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { evaluateModel } from "./evaluate_model.ts";
 import { writeReport } from "./prune.ts";
-import { makeReport, type ReportStage } from "./report.ts";
-import { evaluationTasks, taskRows } from "./tasks.ts";
+import type { ReportStage } from "./report.ts";
+
 import { checkFormats, MemoryPeak, Stopwatch, withModel } from "./setup.ts";
 import type {
   ApplyOptions,
@@ -152,38 +152,9 @@ async function statisticsFor(
  * @throws {GpruneError} if anything cannot be done
  */
 export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
-  const watch = new Stopwatch<ReportStage>();
   return await withModel(options, async (engine, model) => {
-    const seqLen = windowLength(model, options.seqLen);
     const domains = await evaluationDomains(options.evaluation);
-    const texts = await evaluationTexts(model, domains, seqLen, options.evalWindows);
-    const notes: string[] = [];
-    const onNote = (message: string) => {
-      notes.push(message);
-      options.onEvent?.({ type: "note", message });
-    };
-    const tasks = await evaluationTasks(model, texts, { ...options, onNote });
-    const settings = { ...options, which: "dense" as const, tasks };
-    const result = await watch.time(
-      "evaluate",
-      () => evaluateTexts(engine, model, texts, settings),
-    );
-    return makeReport({
-      engine,
-      model,
-      pruned: model,
-      request: { seed: options.seed ?? 0, seqLen, evalWindows: options.evalWindows ?? "all" },
-      perplexity: perplexityRows(texts, result.perplexity, undefined, []),
-      tasks: taskRows(tasks, result.accuracy),
-      speed: {
-        denseTokensPerSecond: result.tokensPerSecond,
-        prunedTokensPerSecond: 0,
-      },
-      watch,
-      memory: new MemoryPeak(),
-      files: [],
-      notes,
-    });
+    return await evaluateModel(engine, model, domains, options);
   });
 }
 

@@ -3,8 +3,8 @@
  * @module
  */
 import type { WorkOptions } from "../progress.ts";
-import type { Structure } from "../model/types.ts";
-import type { Method, Metric, Plan, Refit, Shape, Switch } from "../plan/types.ts";
+import type { PlanOptions as RequestFields } from "../plan/request.ts";
+import type { Method, Plan, Refit } from "../plan/types.ts";
 import type { Report } from "../evaluate/report.ts";
 
 /** What happens in a job, besides {@linkcode WorkOptions.onProgress}. */
@@ -54,20 +54,7 @@ export interface CalibrationOptions {
 }
 
 /** What to plan. Absent fields take the method's own defaults. */
-export interface RequestOptions {
-  readonly method?: Method;
-  readonly metric?: Metric;
-  readonly sparsity?: number;
-  readonly structures?: readonly Structure[];
-  readonly shape?: Shape;
-  readonly refit?: Refit;
-  readonly modules?: number;
-  readonly multiple?: number;
-  readonly switch?: Switch;
-  readonly scoreDomains?: readonly string[];
-  readonly objective?: "mean" | "worst";
-  readonly protectedLayers?: readonly number[];
-}
+export type RequestOptions = Omit<RequestFields, "seed">;
 
 /** What to evaluate on. */
 export interface EvaluationOptions {

@@ -1,7 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { CancelledError, PlanError, StatisticsError } from "../../core/errors.ts";
-import { balancedGram, equalUnits, errorsAlongOrder, obsOrder } from "../../core/plan/obs.ts";
+import { equalUnits, errorsAlongOrder, obsOrder } from "../../core/plan/obs.ts";
+import { balancedGram } from "../../core/linear/gram.ts";
 import {
   assertClose,
   naiveEnergy,
@@ -185,7 +186,8 @@ Deno.test("obsOrder() and balancedGram() refuse what does not fit together", asy
   await assertRejects(() => obsOrder(weight, broken, equalUnits(3, 1)), StatisticsError);
   await assertRejects(
     () => Promise.resolve().then(() => balancedGram([{ gram, tokens: 0 }], [1], 3)),
-    PlanError,
+    StatisticsError,
+    "no domain has any activation",
   );
 });
 
