@@ -84,11 +84,17 @@ Deno.test("exchange() finds a trend that single curves missed, and never ends wo
       shape: "adaptive",
       structures: ["ffn"],
     });
-    // A made-up loss that dislikes cuts in the last layer.
-    const loss = (removals: Removals) => Promise.resolve(removals[2] / 48);
+    // A made-up loss that dislikes cuts in the last layer, steeply enough to pass for more than noise.
+    const loss = (removals: Removals) => Promise.resolve((removals[2] / 48) ** 8);
     const result = await exchange(draft, loss, { measurements: 12 });
     assert(result.after < result.before, `${result.before} to ${result.after}`);
     assert(result.measurements <= 12);
+    const hardly = await exchange(
+      draft,
+      (removals) => Promise.resolve(1 + removals[2] / 1e6),
+      { measurements: 12 },
+    );
+    assertEquals(hardly.removals, draft.removals, "a gain within the noise was taken");
     const flat = await exchange(draft, () => Promise.resolve(1), { measurements: 5 });
     assertEquals(flat.removals, draft.removals);
     const spent = (removals: Removals) => finishPlan(draft, removals).result.sparsity;
