@@ -4,10 +4,10 @@ import { modelName, modelSource, pathOf, shownPath } from "../../tui/paths.ts";
 import { userFolder } from "../../tui/terminal.ts";
 
 Deno.test("pathOf() starts at the user's folder, and ~ leads home", () => {
-  assertEquals(pathOf("a/b", "/work"), "/work/a/b");
-  assertEquals(pathOf("/a", "/work"), "/a");
-  assertEquals(pathOf("~/a", "/work", "/home/user"), "/home/user/a");
-  assertEquals(pathOf("~a", "/work", "/home/user"), "/work/~a");
+  assertEquals(pathOf("a/b", "/project"), "/project/a/b");
+  assertEquals(pathOf("/a", "/project"), "/a");
+  assertEquals(pathOf("~/a", "/project", "/home/user"), "/home/user/a");
+  assertEquals(pathOf("~a", "/project", "/home/user"), "/project/~a");
 });
 
 Deno.test("modelSource() tells folders from hub ids", async () => {
@@ -34,10 +34,10 @@ Deno.test("modelName() is the last part", () => {
 });
 
 Deno.test("shownPath() is relative below the user's folder alone", () => {
-  assertEquals(shownPath("/work/a/b", "/work"), "a/b");
-  assertEquals(shownPath("/work/..a", "/work"), "..a");
-  assertEquals(shownPath("/other", "/work"), "/other");
-  assertEquals(shownPath("/work", "/work"), "/work");
+  assertEquals(shownPath("/project/a/b", "/project"), "a/b");
+  assertEquals(shownPath("/project/..a", "/project"), "..a");
+  assertEquals(shownPath("/other", "/project"), "/other");
+  assertEquals(shownPath("/project", "/project"), "/project");
 });
 
 Deno.test("userFolder() believes INIT_CWD where a task moved, and only there", () => {
