@@ -18,11 +18,12 @@ import { multiplyTransposed, transpose, whole } from "../linear/product.ts";
 import { blockTensors } from "../model/open.ts";
 import { memoryTensor, readTensor } from "../model/safetensors.ts";
 import type { BlockRole, BlockTensors, LayerShape, Model, Structure } from "../model/types.ts";
-import { unitCount, withUnits } from "../model/units.ts";
+import { unitCount } from "../model/units.ts";
 import type { LayerPlan, Plan } from "../plan/types.ts";
 import type { WorkOptions } from "../progress.ts";
 import { prunedBlockTensors } from "./pruned_block.ts";
 import { refitWeights } from "./moments.ts";
+import { shapeAfter } from "./slice.ts";
 import { StreamPair } from "./streams.ts";
 
 /** Tokens for each channel that a fit is made from, where there are so many: more cost time and bring nothing. */
@@ -135,11 +136,7 @@ async function refitOneLayer(
   const { model, streams, plan, drifted } = work;
   const { architecture } = model;
   const before = architecture.layers[plan.layer];
-  const shape = withUnits(
-    withUnits(before, "ffn", plan.ffnKept.length),
-    "heads",
-    plan.keyValueHeadsKept.length,
-  );
+  const shape = shapeAfter(before, plan);
   const cut = (structure: Structure) => unitCount(shape, structure) < unitCount(before, structure);
   const tensors = new Map(await prunedBlockTensors(model, plan));
   const block = { architecture, shape, tensors };

@@ -5,9 +5,10 @@
 import { refitOne } from "../apply/apply.ts";
 import { prunedBlockTensors, type RefittedLayer } from "../apply/pruned_block.ts";
 import { refitWeights } from "../apply/moments.ts";
+import { shapeAfter } from "../apply/slice.ts";
 import type { Statistics } from "../calibrate/types.ts";
 import type { Model, Structure } from "../model/types.ts";
-import { unitCount, withUnits } from "../model/units.ts";
+import { unitCount } from "../model/units.ts";
 import type { UnitOrder } from "../plan/order.ts";
 import type { LayerPlan, PlanRequest } from "../plan/types.ts";
 import type { PruneLayer } from "./damage.ts";
@@ -71,11 +72,7 @@ export async function prunedLayer(
     });
   }
   return {
-    shape: withUnits(
-      withUnits(shape, "ffn", plan.ffnKept.length),
-      "heads",
-      plan.keyValueHeadsKept.length,
-    ),
+    shape: shapeAfter(shape, plan),
     tensors: await prunedBlockTensors(model, plan, refitted),
   };
 }

@@ -27,7 +27,7 @@ export const closingProjection: Readonly<Record<Structure, BlockRole>> = {
  * @param domains Names of the statistics' domains
  * @param options Cancelling and progress
  * @returns The statistics with orders
- * @throws {PlanError} if no domain has any activation
+ * @throws {StatisticsError} if no domain has any activation
  * @throws {CancelledError} if cancelled
  */
 export async function scoreLayer(

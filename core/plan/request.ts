@@ -3,6 +3,7 @@
  * @module
  */
 import { OptionError } from "../errors.ts";
+import { isUniform } from "../model/inspect.ts";
 import type { LayerShape, Structure } from "../model/types.ts";
 import type { Method, Metric, PlanRequest, Refit, Shape, Switch } from "./types.ts";
 
@@ -129,7 +130,7 @@ function check(request: PlanRequest, layers: readonly LayerShape[]): void {
       throw new OptionError(`Cannot use --${name} ${value}: give a whole number from 1`);
     }
   }
-  if (shape === "uniform" && new Set(layers.map((layer) => JSON.stringify(layer))).size > 1) {
+  if (shape === "uniform" && !isUniform(layers)) {
     throw new OptionError(
       "Cannot cut layers of different sizes to the same sizes: this model is adaptive already; use --shape adaptive",
     );
