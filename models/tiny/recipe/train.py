@@ -247,8 +247,8 @@ def train(arguments):
 
     def batch():
         rows = []
-        for text in texts:
-            starts = random.integers(0, len(text) - WINDOW - 1, arguments.batch)
+        for text, windows in zip(texts, arguments.windows):
+            starts = random.integers(0, len(text) - WINDOW - 1, windows)
             rows.extend(text[start : start + WINDOW + 1] for start in starts)
         return torch.stack(rows).long()
 
@@ -265,7 +265,7 @@ def train(arguments):
             optimizer.zero_grad()
         return loss.item()
 
-    started, per_step, done, smooth = time.time(), 6 * arguments.batch * WINDOW, 0, None
+    started, per_step, done, smooth = time.time(), sum(arguments.windows) * WINDOW, 0, None
     restart = 0
     if (work / "trunk.pt").exists():
         kept = torch.load(work / "trunk.pt", weights_only=False)
@@ -397,7 +397,10 @@ def main():
         sub.add_argument("work", help="the folder that holds text/ and all results")
         if name == "train":
             sub.add_argument("--totals", type=int, nargs="+", required=True, help="rising steps")
-            sub.add_argument("--batch", type=int, default=4, help="windows of each kind per step")
+            sub.add_argument(
+                "--windows", type=int, nargs=len(KINDS), default=[4, 2, 1, 1, 2, 2],
+                help=f"windows of each kind per step: {', '.join(KINDS)}",
+            )
             sub.add_argument("--matrix-rate", type=float, default=0.02)
             sub.add_argument("--rate", type=float, default=4e-3)
             sub.add_argument("--decay", type=float, default=0.25, help="part of the steps")
