@@ -257,7 +257,8 @@ def train(arguments):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
         rows = batch()
-        loss = run(rows[:, :-1], rows[:, 1:])
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.bfloat16):
+            loss = run(rows[:, :-1], rows[:, 1:])
         loss.backward()
         nn.utils.clip_grad_norm_(others, 1.0)
         for optimizer in optimizers:
@@ -408,6 +409,9 @@ def main():
             sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--threads", type=int, default=2)
             sub.add_argument("--compile", action="store_true")
+            sub.add_argument(
+                "--bfloat16", action="store_true", help="products in bfloat16, weights in float32"
+            )
         if name == "export":
             sub.add_argument("total", type=int, help="which checkpoint, by its total steps")
         if name in ("export", "verify"):
