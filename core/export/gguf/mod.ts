@@ -4,3 +4,4 @@
  */
 export { exportGguf, type GgufFile, type GgufOptions, requireGguf } from "./export.ts";
 export type { GgufArchitecture, GgufQuantization } from "./architecture.ts";
+export { type GgufModel, openGguf } from "./open.ts";
