@@ -1,7 +1,7 @@
 /**
  * llama.cpp for tests, through the prebuilt binaries of `node-llama-cpp`. It is no dependency of the project: its
  * packages for graphics cards would make everybody's first run hundreds of megabytes larger. The pinned versions of
- * `tests/llama_cpp/` are installed once, beside the other modules, when a test first asks.
+ * `tests/clients/llama_cpp/` are installed once, beside the other modules, when a test first asks.
  * @module
  */
 
@@ -41,7 +41,7 @@ export interface LlamaAnswer {
   readonly generated?: string;
 }
 
-const SOURCE = new URL("../llama_cpp/", import.meta.url);
+const SOURCE = new URL("../clients/llama_cpp/", import.meta.url);
 const MODULES = new URL("../../node_modules/", import.meta.url);
 const INSTALLED = new URL(".llama-cpp/", MODULES);
 const FILES = ["package.json", "package-lock.json", "run.mjs"];

@@ -43,7 +43,13 @@ async function ask({ path, texts = [], tokens = [], positions = [], prompt }) {
 async function evaluate(model, tokens, positions) {
   if (tokens.length === 0) return [];
   const contextSize = Math.max(64, tokens.length + 8);
-  const context = await model.createContext({ contextSize, threads: 1 });
+  const cache = { experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32" };
+  const context = await model.createContext({
+    contextSize,
+    threads: 1,
+    flashAttention: false,
+    ...cache,
+  });
   try {
     const inputs = tokens.map((token, position) =>
       positions.includes(position) ? [token, { generateNext: { probabilities: true } }] : token
