@@ -39,9 +39,9 @@ function meanDivergence(a: readonly number[][], b: readonly (readonly number[])[
   return a.reduce((sum, row, index) => sum + divergence(row, b[index]), 0) / a.length;
 }
 
-/** Log-probabilities, with those below exp(−8) lifted there: rounding shows in the tail first. */
+/** Log-probabilities, with those below exp(−5) lifted there: rounding shows in the tail first. */
 function likely(row: readonly number[]): number[] {
-  return row.map((log) => Math.max(log, -8));
+  return row.map((log) => Math.max(log, -5));
 }
 
 const llama3 = {
