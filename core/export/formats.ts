@@ -9,6 +9,7 @@ import { ExportError, OptionError } from "../errors.ts";
 import { familyOf } from "../model/families.ts";
 import type { Architecture, Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
+import { onnxFiles, type OnnxQuantization } from "./onnx/names.ts";
 import type { RunnableFile } from "./runnable.ts";
 
 /** A format, as `--format` names it. */
@@ -103,16 +104,9 @@ function biasWords(modelType: string): string {
     : `loads in the stock classes through ${keys.join(" and ")}`;
 }
 
-const onnxSuffixes: Readonly<Record<string, string>> = {
-  none: "",
-  f16: "_fp16",
-  q8: "_quantized",
-  q4: "_q4",
-};
-
 const onnx: ExportFormat = {
   name: "onnx",
-  quantizations: Object.keys(onnxSuffixes),
+  quantizations: Object.keys(onnxFiles),
   available: true,
   words: () => ({
     uniform: "loads in ONNX Runtime, transformers.js and onnxruntime-genai",
@@ -121,9 +115,10 @@ const onnx: ExportFormat = {
   }),
   loadedBy: () =>
     "The files in `onnx/` load in ONNX Runtime, in transformers.js (`dtype` `fp32`, `fp16`, `q8` or `q4`) and, through `genai_config.json`, in onnxruntime-genai.",
-  file: (_, quantize) => `onnx/model${onnxSuffixes[quantize]}.onnx`,
-  write: async () => {
-    await Promise.reject(new ExportError("Cannot write ONNX: it is not in this version yet"));
+  file: (_, quantize) => onnxFiles[quantize as OnnxQuantization],
+  write: async (model, directory, { quantize, ...options }) => {
+    const { exportOnnx } = await import("./onnx/write.ts");
+    await exportOnnx(model, directory, { ...options, quantize: quantize as OnnxQuantization });
   },
 };
 
