@@ -5,10 +5,11 @@
 import { inBatches, joinWindows } from "../engine/batches.ts";
 import { type Decoder, type DecoderCache, openDecoder } from "../engine/decoder.ts";
 import { openLosses } from "../engine/losses.ts";
-import type { FileMeasurement, FileSpeed, RunnableFile } from "../export/runnable.ts";
+import type { FileMeasurement, RunnableFile } from "../export/runnable.ts";
 import type { Model } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 import type { EvaluationText } from "./perplexity.ts";
+import type { FileSpeed } from "./report.ts";
 
 /** Numbers of logits that one run may make; longer windows go in parts, with the cache between them. */
 const LOGITS_LIMIT = 16 << 20;
@@ -143,6 +144,7 @@ export async function decoderSpeed(decoder: Decoder, maxPositions: number): Prom
   }
   const end = performance.now();
   return {
+    promptTokens: prompt,
     prefillTokensPerSecond: 1000 * prompt / (middle - start),
     decodeTokensPerSecond: 1000 * grown / (end - middle),
   };

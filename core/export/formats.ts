@@ -120,9 +120,14 @@ const onnx: ExportFormat = {
     const { exportOnnx } = await import("./onnx/write.ts");
     await exportOnnx(model, directory, { ...options, quantize: quantize as OnnxQuantization });
   },
+  open: async (path, model) => {
+    const { openDecoderFile } = await import("../evaluate/decoder_file.ts");
+    return await openDecoderFile(path, model);
+  },
 };
 
-// The writer of GGUF plugs in here: `available`, `words`, `write` with exportGguf, and `open` with runWeights.
+// The writer of GGUF plugs in here: `available`, `words`, `write` with exportGguf, and
+// `open: (path, model) => openWeightsFile(path, model, openGgufWeights)`.
 const gguf: ExportFormat = {
   name: "gguf",
   quantizations: ["f16", "q8_0", "q4_0"],

@@ -3,16 +3,9 @@
  * @module
  */
 import type { EvaluationText } from "../evaluate/perplexity.ts";
+import type { FileSpeed } from "../evaluate/report.ts";
 import type { Engine } from "../engine/types.ts";
 import type { WorkOptions } from "../progress.ts";
-
-/** How fast a file runs in its own runtime. */
-export interface FileSpeed {
-  /** Tokens per second of a prompt. */
-  readonly prefillTokensPerSecond: number;
-  /** Tokens per second of a text that grows token by token. */
-  readonly decodeTokensPerSecond: number;
-}
 
 /** What measuring perplexity takes besides texts. */
 export interface FileMeasurement extends WorkOptions {

@@ -18,6 +18,7 @@ import type { Plan } from "../plan/types.ts";
 import { calibrationDomains, evaluationDomains } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
 import { evaluateModel } from "./evaluate_model.ts";
+import { measureExports } from "./exports.ts";
 import { shownOutput, writeReport } from "./prune.ts";
 import type { ReportStage } from "./report.ts";
 
@@ -117,6 +118,19 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
         "export",
         () => writeFormats(applied.model, partial, targets, { ...options, name }),
       );
+      const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
+      const files = await watch.time("evaluate", () =>
+        measureExports({
+          ...options,
+          engine,
+          name,
+          targets,
+          directory: partial,
+          dense: model,
+          pruned: applied.model,
+          texts: [],
+          onNote: (message) => notes.push(message),
+        }));
       await removeWork(partial);
       const parts = {
         engine,
@@ -128,9 +142,10 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
         refits: applied.refits,
         perplexity: [],
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
+        exports: files.rows,
         watch,
         memory: new MemoryPeak(),
-        notes: ["Not evaluated: run 'gprune evaluate' on the folder"],
+        notes,
       };
       return await writeReport(partial, parts, watch, options.command);
     });
@@ -183,6 +198,18 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
         "export",
         () => writeFormats(model, partial, targets, { ...options, name }),
       );
+      const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
+      const files = await watch.time("evaluate", () =>
+        measureExports({
+          ...options,
+          engine,
+          name,
+          targets,
+          directory: partial,
+          dense: model,
+          texts: [],
+          onNote: (message) => notes.push(message),
+        }));
       const huggingFace = targets.some(({ format }) => format === "hf");
       const parts = {
         engine,
@@ -191,9 +218,10 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
         request: { seed: 0, ...shownOutput(options) },
         perplexity: [],
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
+        exports: files.rows,
         watch,
         memory: new MemoryPeak(),
-        notes: ["Not evaluated: run 'gprune evaluate' on the folder"],
+        notes,
       };
       return await writeReport(partial, parts, watch, options.command);
     });

@@ -16,6 +16,7 @@ import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { measureExports } from "./exports.ts";
 import { makeReport, type ReportStage } from "./report.ts";
 import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import { evaluationTasks, taskRows } from "./tasks.ts";
@@ -88,10 +89,22 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         await evaluateTexts(engine, model, texts, { ...options, which: "dense", tasks }),
         await evaluateTexts(engine, applied.model, texts, { ...options, which: "pruned", tasks }),
       ]);
-      await watch.time("export", () =>
-        writeFormats(applied.model, partial, targets, {
+      const name = basename(options.out);
+      await watch.time(
+        "export",
+        () => writeFormats(applied.model, partial, targets, { ...options, name }),
+      );
+      const files = await watch.time("evaluate", () =>
+        measureExports({
           ...options,
-          name: basename(options.out),
+          engine,
+          name,
+          targets,
+          directory: partial,
+          dense: model,
+          pruned: applied.model,
+          texts,
+          onNote: note,
         }));
       await removeWork(partial);
       const perplexity = perplexityRows(
@@ -99,6 +112,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         dense.perplexity,
         pruned.perplexity,
         domains.map(({ name }) => name),
+        files.perplexity,
       );
       const parts = {
         engine,
@@ -114,6 +128,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
           denseTokensPerSecond: dense.tokensPerSecond,
           prunedTokensPerSecond: pruned.tokensPerSecond,
         },
+        exports: files.rows,
         watch,
         memory,
         notes,
