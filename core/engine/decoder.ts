@@ -35,8 +35,14 @@ export interface Decoder {
    * @param tokens Token numbers, `[batch, length]`
    * @param batch Texts
    * @param cache What the run before gave; none at the start of the texts
+   * @param logits Where the logits go, `[batch, length, vocabulary]`; a new array if absent
    */
-  run(tokens: Int32Array, batch: number, cache?: DecoderCache): Promise<DecoderOutput>;
+  run(
+    tokens: Int32Array,
+    batch: number,
+    cache?: DecoderCache,
+    logits?: Float32Array,
+  ): Promise<DecoderOutput>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }
@@ -68,10 +74,14 @@ export async function openDecoder(path: string, options: DecoderOptions): Promis
   return {
     vocabularySize,
     keyValueHeads: slots.filter(({ name }) => name.endsWith(".key")).map(({ heads }) => heads),
-    run: async (tokens, batch, cache) => {
+    run: async (
+      tokens,
+      batch,
+      cache,
+      logits = new Float32Array(tokens.length * vocabularySize),
+    ) => {
       const length = tokens.length / batch;
       const past = cache?.length ?? 0;
-      const logits = new Float32Array(tokens.length * vocabularySize);
       const presents = emptyCaches(slots, batch, past + length);
       await session.run({
         ...(cache?.feeds ?? emptyCaches(slots, batch, 0)),
