@@ -69,7 +69,6 @@ export async function writeGraph(
     await sink.weight(weight, streams.get(weight)!, options.signal);
     report(weight);
   };
-  await withSink(path, async (sink) => await writeModel(sink, model, { streams, places, write }));
   const dataFiles = [...new Set([...places.values()].map(({ file }) => file))];
   for (const file of dataFiles) {
     const inFile = [...places].filter(([, place]) => place.file === file);
@@ -80,6 +79,8 @@ export async function writeGraph(
       }
     });
   }
+  // Last: what is left in the graph, such as scales, may be found when the weights before it are made.
+  await withSink(path, async (sink) => await writeModel(sink, model, { streams, places, write }));
   return { dataFiles };
 }
 
