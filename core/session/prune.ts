@@ -7,6 +7,7 @@ import { applyPlan } from "../apply/apply.ts";
 import type { Report } from "../evaluate/report.ts";
 import { modelCard } from "../export/card.ts";
 import { hashFiles, requireWritable, writeFolder } from "../export/folder.ts";
+import { removeWork, weightsFolder, writeFormats } from "../export/write_formats.ts";
 import { refinedPlan } from "../learn/refine.ts";
 import { isHubId } from "../model/hub.ts";
 import { requireReachable } from "../plan/make_plan.ts";
@@ -15,10 +16,11 @@ import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { measureExports } from "./exports.ts";
 import { makeReport, type ReportStage } from "./report.ts";
-import { checkFormats, MemoryPeak, Stopwatch, withModel } from "./setup.ts";
+import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import { evaluationTasks, taskRows } from "./tasks.ts";
-import type { JobResult, PruneOptions } from "./types.ts";
+import type { JobResult, OutputOptions, PruneOptions } from "./types.ts";
 
 /**
  * Prunes a model and writes the result.
@@ -28,7 +30,7 @@ import type { JobResult, PruneOptions } from "./types.ts";
  * @throws {GpruneError} if anything cannot be done; `out` is then as it was
  */
 export async function prune(options: PruneOptions): Promise<JobResult> {
-  checkFormats(options.formats);
+  const targets = outputTargets(options);
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
   const memory = new MemoryPeak();
@@ -75,7 +77,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         applyPlan(model, plan, {
           engine,
           statistics,
-          directory: partial,
+          directory: weightsFolder(partial, targets),
           dataType: options.dataType,
           signal: options.signal,
           onProgress: options.onProgress,
@@ -87,11 +89,30 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         await evaluateTexts(engine, model, texts, { ...options, which: "dense", tasks }),
         await evaluateTexts(engine, applied.model, texts, { ...options, which: "pruned", tasks }),
       ]);
+      const name = basename(options.out);
+      await watch.time(
+        "export",
+        () => writeFormats(applied.model, partial, targets, { ...options, name }),
+      );
+      const files = await watch.time("evaluate", () =>
+        measureExports({
+          ...options,
+          engine,
+          name,
+          targets,
+          directory: partial,
+          dense: model,
+          pruned: applied.model,
+          texts,
+          onNote: note,
+        }));
+      await removeWork(partial);
       const perplexity = perplexityRows(
         texts,
         dense.perplexity,
         pruned.perplexity,
         domains.map(({ name }) => name),
+        files.perplexity,
       );
       const parts = {
         engine,
@@ -107,6 +128,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
           denseTokensPerSecond: dense.tokensPerSecond,
           prunedTokensPerSecond: pruned.tokensPerSecond,
         },
+        exports: files.rows,
         watch,
         memory,
         notes,
@@ -119,14 +141,30 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
 }
 
 function shownOptions(options: PruneOptions): Readonly<Record<string, unknown>> {
-  const { samples = 128, evalWindows, self, formats = ["hf"], dataType = "keep" } = options;
+  const { samples = 128, evalWindows, self } = options;
   return {
     samples,
     evalWindows: evalWindows ?? "all",
     choiceTasks: options.choiceTasks ?? true,
     self: self ?? true,
-    formats,
-    dataType,
+    ...shownOutput(options),
+  };
+}
+
+/**
+ * What was asked for of the output, for the report.
+ *
+ * @param options Formats, quantisations, data type
+ * @returns The same with defaults filled in
+ */
+export function shownOutput(
+  options: Pick<OutputOptions, "formats" | "quantize" | "dataType">,
+): Readonly<Record<string, unknown>> {
+  const targets = outputTargets(options).filter(({ format }) => format !== "hf");
+  return {
+    formats: options.formats ?? ["hf"],
+    ...(targets.length === 0 ? {} : { quantize: targets.map(({ quantize }) => quantize) }),
+    dataType: options.dataType ?? "keep",
   };
 }
 
@@ -150,6 +188,7 @@ export async function writeReport(
       name: basename(folder).replace(/^\.(.*)\.partial-.*$/, "$1"),
       baseModel: isHubId(parts.model.source) ? parts.model.source : undefined,
       command,
+      formats: parts.request.formats as readonly string[] | undefined,
     });
     await Deno.writeTextFile(join(folder, "README.md"), card);
   });

@@ -79,6 +79,11 @@ export interface OutputOptions {
   readonly force?: boolean;
   /** Formats to write. Default `hf`. */
   readonly formats?: readonly string[];
+  /**
+   * How the numbers of `onnx` (`none`, `f16`, `q8`, `q4`) and `gguf` (`f16`, `q8_0`, `q4_0`) are stored; each goes to
+   * the formats that have it. Default `none` and `f16`.
+   */
+  readonly quantize?: readonly string[];
   /** How the numbers of the `hf` output are stored. Default `keep`. */
   readonly dataType?: "keep" | "f32" | "f16" | "bf16";
   /** The command that makes the same result, for the model card. */

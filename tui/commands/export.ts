@@ -12,6 +12,7 @@ import {
   watched,
 } from "../context.ts";
 import * as option from "../options.ts";
+import { outputOf } from "../request.ts";
 import { reportText } from "../tables/report.ts";
 
 /**
@@ -38,6 +39,7 @@ export function addExport(program: Program, context: CommandContext): void {
     .addHelpText("after", "\nExample:\n  gprune export ./my-model --dtype bf16 --out my-model-bf16")
     .action(async (model, options) => {
       const paths = pathsOf(context);
+      const output = outputOf(options);
       const { result, seenNotes } = await watched(context, options, async (watch) => ({
         seenNotes: watch.seenNotes,
         result: await context.jobs.export({
@@ -46,8 +48,7 @@ export function addExport(program: Program, context: CommandContext): void {
           revision: options.revision,
           out: paths.file(options.out),
           force: options.force,
-          formats: options.format,
-          dataType: options.dtype,
+          ...output,
           command: commandText(context),
         }),
       }));

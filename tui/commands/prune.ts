@@ -14,7 +14,7 @@ import {
 } from "../context.ts";
 import * as option from "../options.ts";
 import { modelName } from "../paths.ts";
-import { checkScoreDomains, requestOf } from "../request.ts";
+import { checkScoreDomains, outputOf, requestOf } from "../request.ts";
 import { reportText } from "../tables/report.ts";
 
 const examples = `
@@ -38,6 +38,7 @@ export function addPrune(program: Program, context: CommandContext): void {
     const out = options.out ?? join("gprune-out", `${modelName(source)}-${sparsity}`);
     checkScoreDomains(options.scoreDomains, options.calib, options.self);
     const request = requestOf({ ...options, sparsity });
+    const output = outputOf(options);
     const { result, seenNotes } = await watched(
       context,
       { ...options, resumable: true },
@@ -61,8 +62,7 @@ export function addPrune(program: Program, context: CommandContext): void {
           choiceTasks: options.choice ? undefined : false,
           out: paths.file(out),
           force: options.force,
-          formats: options.format,
-          dataType: options.dtype,
+          ...output,
           command: commandText(context),
           resume: options.resume,
         }),
