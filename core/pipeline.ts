@@ -9,7 +9,7 @@ import { openEngine } from "./engine/open.ts";
 import type { Engine } from "./engine/types.ts";
 import type { Report } from "./evaluate/report.ts";
 import { writeFolder } from "./export/folder.ts";
-import { writeFormats } from "./export/write_formats.ts";
+import { requireHolders, writeFormats } from "./export/write_formats.ts";
 import type { Model } from "./model/types.ts";
 import type { PlanOptions } from "./plan/request.ts";
 import type { Plan, Refit } from "./plan/types.ts";
@@ -162,6 +162,8 @@ export interface ExportModelOptions extends WorkOptions {
   readonly quantize?: string | readonly string[];
   /** How the numbers of `hf` are stored. Default `keep`: as they are. */
   readonly dataType?: "keep" | "f32" | "f16" | "bf16";
+  /** Whether `hf` is padded with zero units, so that stock classes load an adaptive model. Default false. */
+  readonly zeroPad?: boolean;
   /** Replace the folder if it exists. Default false. */
   readonly force?: boolean;
 }
@@ -194,7 +196,9 @@ export async function exportModel(
     formats: list(options.format),
     quantize: list(options.quantize),
     dataType: options.dataType,
+    zeroPad: options.zeroPad,
   });
+  await requireHolders(model, targets);
   const settings = { ...options, name: basename(out) };
   await writeFolder(out, options, (partial) => writeFormats(model, partial, targets, settings));
 }

@@ -232,6 +232,12 @@ export const dtypeOption = new Option(
 ).argParser((text) => choice("--dtype", text, dataTypes))
   .helpGroup(outputGroup);
 
+/** `--zero-pad` */
+export const zeroPadOption = new Option(
+  "--zero-pad",
+  "pad an adaptive hf result with zero units, so that stock classes load it; computes the same, larger",
+).helpGroup(outputGroup);
+
 /** `--quantize LIST` */
 export const quantizeOption = new Option(
   "--quantize <LIST>",

@@ -51,6 +51,8 @@ export interface OutputWords {
   readonly quantize?: readonly string[];
   /** `--dtype` */
   readonly dtype?: OutputOptions["dataType"];
+  /** `--zero-pad` */
+  readonly zeroPad?: boolean;
 }
 
 /**
@@ -59,18 +61,25 @@ export interface OutputWords {
  * @param words The options
  * @returns The options of a job
  * @throws {OptionError} if a format is not to be had, or none of those asked for has a quantisation
- * @throws {UsageError} if `--dtype` has nothing to say
+ * @throws {UsageError} if `--dtype` or `--zero-pad` has nothing to say
  */
 export function outputOf(
-  { format, quantize, dtype }: OutputWords,
-): Pick<OutputOptions, "formats" | "quantize" | "dataType"> {
+  { format, quantize, dtype, zeroPad }: OutputWords,
+): Pick<OutputOptions, "formats" | "quantize" | "dataType" | "zeroPad"> {
   const targets = exportTargets(format, quantize);
   if (dtype !== undefined && targets.every((target) => target.format !== "hf")) {
     throw new UsageError(
       `--dtype '${dtype}' is of --format hf alone; use --quantize for ${format?.join(" and ")}`,
     );
   }
-  return { formats: format, quantize, dataType: dtype };
+  if (zeroPad && targets.every((target) => target.format !== "hf")) {
+    throw new UsageError(
+      `--zero-pad is of --format hf alone; ${
+        format?.join(" and ")
+      } holds layers of different sizes as they are`,
+    );
+  }
+  return { formats: format, quantize, dataType: dtype, zeroPad };
 }
 
 /**

@@ -206,7 +206,7 @@ function request({ request, calibration, engine, refits = [] }: Report): string 
   ].join("\n\n");
 }
 
-function loaders({ model, layers }: Report, formats: readonly string[]): string {
+function loaders({ model, layers, request }: Report, formats: readonly string[]): string {
   const after = layers.map(({ ffn, kvHeads, queryHeads }) =>
     [ffn[1], kvHeads[1], queryHeads[1]].join(" ")
   );

@@ -5,10 +5,11 @@
  * Writers are loaded when they are first needed, so that this file costs nothing to read.
  * @module
  */
-import { ExportError, OptionError } from "../errors.ts";
+import { OptionError } from "../errors.ts";
 import { familyOf } from "../model/families.ts";
 import type { Architecture, Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
+import { ggufFileName, type GgufQuantization } from "./gguf/names.ts";
 import { onnxFiles, type OnnxQuantization } from "./onnx/names.ts";
 import type { RunnableFile } from "./runnable.ts";
 
@@ -29,6 +30,8 @@ export interface FormatWriteOptions extends WorkOptions {
   readonly name: string;
   /** One of the format's quantisations. */
   readonly quantize: string;
+  /** Called with what a user should know of the files. */
+  readonly onNote?: (message: string) => void;
 }
 
 /** What a format can hold of a model, in words for people. */
@@ -60,6 +63,12 @@ export interface ExportFormat {
    * @param quantize One of its quantisations
    */
   readonly file: (name: string, quantize: string) => string;
+  /**
+   * Checks before any work that the format holds a model, and what pruning makes of it; absent where it holds all.
+   *
+   * @throws {ExportError} if it does not
+   */
+  readonly check?: (model: Model) => Promise<void>;
   /**
    * Writes its files into a folder that holds config and tokenizer already.
    *
@@ -126,21 +135,42 @@ const onnx: ExportFormat = {
   },
 };
 
-// The writer of GGUF plugs in here: `available`, `words`, `write` with exportGguf, and
-// `open: (path, model) => openWeightsFile(path, model, openGgufWeights)`.
 const gguf: ExportFormat = {
   name: "gguf",
   quantizations: ["f16", "q8_0", "q4_0"],
-  available: false,
-  words: () => ({
-    uniform: "loads in llama.cpp as llama",
-    adaptive: "loads in llama.cpp as deci, with sizes for each layer",
-    bias: "has places on attention output and FFN down",
-  }),
-  loadedBy: () => "The `.gguf` files load in llama.cpp and the runtimes on it.",
-  file: (name, quantize) => `${name}-${quantize}.gguf`,
-  write: async () => {
-    await Promise.reject(new ExportError("Cannot write GGUF: it is not in this version yet"));
+  available: true,
+  words: ({ activation }) => {
+    if (activation !== "silu") {
+      const none = `llama.cpp has no such model with activation ${activation}; use hf or onnx`;
+      return { uniform: none, adaptive: none, bias: none };
+    }
+    return {
+      uniform: "loads in llama.cpp as llama",
+      adaptive: "loads in llama.cpp as deci, with sizes for each layer",
+      bias: "has places for all of them",
+    };
+  },
+  loadedBy: (uniform) =>
+    `The \`.gguf\` files load in llama.cpp and the runtimes on it, as architecture \`${
+      uniform ? "llama" : "deci"
+    }\`.`,
+  file: ggufFileName,
+  check: async (model) => {
+    const { requireGguf } = await import("./gguf/mod.ts");
+    await requireGguf(model);
+  },
+  write: async (model, directory, { quantize, onNote, ...options }) => {
+    const { exportGguf } = await import("./gguf/mod.ts");
+    const file = await exportGguf(model, directory, {
+      ...options,
+      quantize: quantize as GgufQuantization,
+    });
+    for (const note of file.notes) onNote?.(note);
+  },
+  open: async (path, model) => {
+    const { openGguf } = await import("./gguf/mod.ts");
+    const { openWeightsFile } = await import("./weights_file.ts");
+    return await openWeightsFile(path, model, openGguf);
   },
 };
 

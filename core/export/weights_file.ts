@@ -6,6 +6,12 @@ import { measurePerplexity } from "../evaluate/perplexity.ts";
 import type { Model } from "../model/types.ts";
 import type { RunnableFile } from "./runnable.ts";
 
+/** A model that may hold something until it is closed. */
+export type ClosableModel = Model & {
+  /** Frees what it holds. */
+  close?(): Promise<void>;
+};
+
 /**
  * Opens a file of weights so that it can be measured.
  *
@@ -17,7 +23,7 @@ import type { RunnableFile } from "./runnable.ts";
 export async function openWeightsFile(
   path: string,
   model: Model,
-  openWeights: (path: string, model: Model) => Promise<Model>,
+  openWeights: (path: string, model: Model) => Promise<ClosableModel>,
 ): Promise<RunnableFile> {
   const weights = await openWeights(path, model);
   return {
@@ -25,6 +31,6 @@ export async function openWeightsFile(
       const { texts: found } = await measurePerplexity(engine, weights, texts, options);
       return found.map(({ perplexity }) => perplexity);
     },
-    close: () => Promise.resolve(),
+    close: async () => await weights.close?.(),
   };
 }

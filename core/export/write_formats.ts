@@ -8,6 +8,7 @@ import type { Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
 import { exportFormats, type ExportTarget } from "./formats.ts";
 import { exportHuggingFace } from "./hf.ts";
+import { exportZeroPadded } from "./zero_pad.ts";
 
 /** Options of {@linkcode writeFormats}. */
 export interface WriteFormatsOptions extends WorkOptions {
@@ -15,6 +16,10 @@ export interface WriteFormatsOptions extends WorkOptions {
   readonly name: string;
   /** How the numbers of the `hf` format are stored. Default `keep`. */
   readonly dataType?: OutputDataType;
+  /** Whether the `hf` format is padded with zero units, so that stock classes load what is adaptive. Default false. */
+  readonly zeroPad?: boolean;
+  /** Called with what a user should know of the files. */
+  readonly onNote?: (message: string) => void;
 }
 
 /** The folder inside an output folder where weights lie while other formats are made of them. */
@@ -26,10 +31,32 @@ const WORK = ".weights";
  *
  * @param directory The output folder
  * @param targets What is asked for
+ * @param options Whether the place is for padded weights
  * @returns The folder for the weights
  */
-export function weightsFolder(directory: string, targets: readonly ExportTarget[]): string {
-  return targets.some(({ format }) => format === "hf") ? directory : join(directory, WORK);
+export function weightsFolder(
+  directory: string,
+  targets: readonly ExportTarget[],
+  { zeroPad = false }: Pick<WriteFormatsOptions, "zeroPad"> = {},
+): string {
+  const inPlace = !zeroPad && targets.some(({ format }) => format === "hf");
+  return inPlace ? directory : join(directory, WORK);
+}
+
+/**
+ * Checks before any work that formats hold a model, and what pruning makes of it.
+ *
+ * @param model The model
+ * @param targets What is asked for
+ * @throws {ExportError} if one does not; the message names others
+ */
+export async function requireHolders(
+  model: Model,
+  targets: readonly ExportTarget[],
+): Promise<void> {
+  for (const format of new Set(targets.map(({ format }) => format))) {
+    await exportFormats[format].check?.(model);
+  }
 }
 
 /**
@@ -59,7 +86,10 @@ export async function writeFormats(
 ): Promise<void> {
   const inPlace = model.folder === directory;
   const huggingFace = targets.some(({ format }) => format === "hf");
-  if (huggingFace && !inPlace) await exportHuggingFace(model, directory, options);
+  if (huggingFace && !inPlace) {
+    if (options.zeroPad) await exportZeroPadded(model, directory, options);
+    else await exportHuggingFace(model, directory, options);
+  }
   if (!huggingFace) await writeCompanions(directory, { config: model.config, companionsOf: model });
   for (const { format, quantize } of targets) {
     if (format === "hf") continue;

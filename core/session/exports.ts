@@ -109,7 +109,8 @@ async function measureTarget(
   }
   const folder = join(directory, ".dense");
   try {
-    await writeFormats(options.dense, folder, [target], options);
+    // What there is to know of the dense files is no news of the result.
+    await writeFormats(options.dense, folder, [target], { ...options, onNote: undefined });
     return await measureFiles(options, target, {
       dense: join(folder, path),
       ...(written ? { pruned: join(directory, path), path } : {}),

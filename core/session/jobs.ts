@@ -9,7 +9,12 @@ import type { Statistics } from "../calibrate/types.ts";
 import { ExportError, OptionError } from "../errors.ts";
 import type { Report } from "../evaluate/report.ts";
 import { requireWritable, writeFolder } from "../export/folder.ts";
-import { removeWork, weightsFolder, writeFormats } from "../export/write_formats.ts";
+import {
+  removeWork,
+  requireHolders,
+  weightsFolder,
+  writeFormats,
+} from "../export/write_formats.ts";
 import { inspectModel, type ModelSummary } from "../model/inspect.ts";
 import { openModel } from "../model/open.ts";
 import { makePlan } from "../plan/make_plan.ts";
@@ -19,7 +24,7 @@ import { calibrationDomains, evaluationDomains } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
 import { evaluateModel } from "./evaluate_model.ts";
 import { measureExports } from "./exports.ts";
-import { shownOutput, writeReport } from "./prune.ts";
+import { asWritten, shownOutput, writeReport } from "./prune.ts";
 import type { ReportStage } from "./report.ts";
 
 import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
@@ -102,6 +107,7 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
   return await withModel(options, async (engine, model) => {
+    await requireHolders(model, targets);
     const file = await loadPlan(options.plan);
     const refit = options.refit ?? file.plan.request.refit;
     const plan = { ...file.plan, request: { ...file.plan.request, refit } };
@@ -110,15 +116,16 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
       : await statisticsFor(options.stats ?? file.statistics, options.plan, refit);
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
       const { signal, onProgress, dataType } = options;
-      const directory = weightsFolder(partial, targets);
+      const directory = weightsFolder(partial, targets, options);
       const settings = { engine, statistics, directory, dataType, signal, onProgress };
       const applied = await watch.time("apply", () => applyPlan(model, plan, settings));
       const name = basename(options.out);
+      const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
+      const onNote = (message: string) => void notes.push(message);
       await watch.time(
         "export",
-        () => writeFormats(applied.model, partial, targets, { ...options, name }),
+        () => writeFormats(applied.model, partial, targets, { ...options, name, onNote }),
       );
-      const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
       const files = await watch.time("evaluate", () =>
         measureExports({
           ...options,
@@ -129,13 +136,13 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
           dense: model,
           pruned: applied.model,
           texts: [],
-          onNote: (message) => notes.push(message),
+          onNote,
         }));
       await removeWork(partial);
       const parts = {
         engine,
         model,
-        pruned: applied.model,
+        pruned: await asWritten(applied.model, partial, options),
         plan,
         statistics,
         request: { seed: plan.request.seed, ...shownOutput(options) },
@@ -192,13 +199,15 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
   return await withModel(options, async (engine, model) => {
+    await requireHolders(model, targets);
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
       const name = basename(options.out);
+      const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
+      const onNote = (message: string) => void notes.push(message);
       await watch.time(
         "export",
-        () => writeFormats(model, partial, targets, { ...options, name }),
+        () => writeFormats(model, partial, targets, { ...options, name, onNote }),
       );
-      const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
       const files = await watch.time("evaluate", () =>
         measureExports({
           ...options,
@@ -208,13 +217,15 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
           directory: partial,
           dense: model,
           texts: [],
-          onNote: (message) => notes.push(message),
+          onNote,
         }));
       const huggingFace = targets.some(({ format }) => format === "hf");
       const parts = {
         engine,
         model,
-        pruned: huggingFace ? await openModel(partial) : model,
+        pruned: huggingFace && !options.zeroPad
+          ? await openModel(partial)
+          : await asWritten(model, partial, options),
         request: { seed: 0, ...shownOutput(options) },
         perplexity: [],
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },

@@ -7,9 +7,16 @@ import { applyPlan } from "../apply/apply.ts";
 import type { Report } from "../evaluate/report.ts";
 import { modelCard } from "../export/card.ts";
 import { hashFiles, requireWritable, writeFolder } from "../export/folder.ts";
-import { removeWork, weightsFolder, writeFormats } from "../export/write_formats.ts";
+import {
+  removeWork,
+  requireHolders,
+  weightsFolder,
+  writeFormats,
+} from "../export/write_formats.ts";
 import { refinedPlan } from "../learn/refine.ts";
 import { isHubId } from "../model/hub.ts";
+import { openModel } from "../model/open.ts";
+import type { Model } from "../model/types.ts";
 import { requireReachable } from "../plan/make_plan.ts";
 import { selfDomain } from "../plan/weights.ts";
 import { resolveRequest } from "../plan/request.ts";
@@ -40,6 +47,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     options.onEvent?.({ type: "note", message });
   };
   return await withModel(options, async (engine, model) => {
+    await requireHolders(model, targets);
     const { layers } = model.architecture;
     const request = resolveRequest(options, layers);
     const seqLen = windowLength(model, options.seqLen);
@@ -77,7 +85,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         applyPlan(model, plan, {
           engine,
           statistics,
-          directory: weightsFolder(partial, targets),
+          directory: weightsFolder(partial, targets, options),
           dataType: options.dataType,
           signal: options.signal,
           onProgress: options.onProgress,
@@ -92,7 +100,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
       const name = basename(options.out);
       await watch.time(
         "export",
-        () => writeFormats(applied.model, partial, targets, { ...options, name }),
+        () => writeFormats(applied.model, partial, targets, { ...options, name, onNote: note }),
       );
       const files = await watch.time("evaluate", () =>
         measureExports({
@@ -117,7 +125,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
       const parts = {
         engine,
         model,
-        pruned: applied.model,
+        pruned: await asWritten(applied.model, partial, options),
         plan,
         statistics,
         request: { ...shownOptions(options), seed: options.seed ?? 0, seqLen },
@@ -158,14 +166,31 @@ function shownOptions(options: PruneOptions): Readonly<Record<string, unknown>> 
  * @returns The same with defaults filled in
  */
 export function shownOutput(
-  options: Pick<OutputOptions, "formats" | "quantize" | "dataType">,
+  options: Pick<OutputOptions, "formats" | "quantize" | "dataType" | "zeroPad">,
 ): Readonly<Record<string, unknown>> {
   const targets = outputTargets(options).filter(({ format }) => format !== "hf");
   return {
     formats: options.formats ?? ["hf"],
     ...(targets.length === 0 ? {} : { quantize: targets.map(({ quantize }) => quantize) }),
     dataType: options.dataType ?? "keep",
+    ...(options.zeroPad ? { zeroPad: true } : {}),
   };
+}
+
+/**
+ * A model for the report: with the sizes of its layers, and the bytes of the files that were written.
+ *
+ * @param model The model
+ * @param folder The folder that was written
+ * @param options Whether it was padded
+ * @returns The model; where nothing was padded, as it is
+ */
+export async function asWritten(
+  model: Model,
+  folder: string,
+  { zeroPad }: Pick<OutputOptions, "zeroPad">,
+): Promise<Model> {
+  return zeroPad ? { ...model, bytes: (await openModel(folder)).bytes } : model;
 }
 
 /**

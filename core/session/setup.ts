@@ -39,12 +39,17 @@ export async function withModel<T>(
  * @throws {OptionError} if a name is unknown, or a combination makes no sense
  */
 export function outputTargets(
-  { formats, quantize, dataType = "keep" }: Pick<
+  { formats, quantize, dataType = "keep", zeroPad = false }: Pick<
     OutputOptions,
-    "formats" | "quantize" | "dataType"
+    "formats" | "quantize" | "dataType" | "zeroPad"
   >,
 ): readonly ExportTarget[] {
   const targets = exportTargets(formats, quantize);
+  if (zeroPad && targets.every(({ format }) => format !== "hf")) {
+    throw new OptionError(
+      "Cannot pad with zeros: --zero-pad is of --format hf alone, and other formats hold layers of different sizes",
+    );
+  }
   if (dataType !== "keep" && targets.every(({ format }) => format !== "hf")) {
     const formats = [...new Set(targets.map(({ format }) => format))];
     throw new OptionError(

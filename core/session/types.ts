@@ -84,6 +84,11 @@ export interface OutputOptions {
    * the formats that have it. Default `none` and `f16`.
    */
   readonly quantize?: readonly string[];
+  /**
+   * Whether an adaptive `hf` output is padded with zero units to one size, so that stock classes load it. It computes the
+   * same and is as large as its largest layer. Default false.
+   */
+  readonly zeroPad?: boolean;
   /** How the numbers of the `hf` output are stored. Default `keep`. */
   readonly dataType?: "keep" | "f32" | "f16" | "bf16";
   /** The command that makes the same result, for the model card. */

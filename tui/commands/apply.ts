@@ -35,6 +35,7 @@ export function addApply(program: Program, context: CommandContext): void {
     .addOption(option.formatOption)
     .addOption(option.dtypeOption)
     .addOption(option.quantizeOption)
+    .addOption(option.zeroPadOption)
     .addOption(option.forceOption)
     .addOption(option.jsonOption)
     .addOption(option.quietOption)

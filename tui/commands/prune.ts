@@ -108,6 +108,7 @@ function pruneCommand(program: Program) {
     .addOption(option.formatOption)
     .addOption(option.dtypeOption)
     .addOption(option.quantizeOption)
+    .addOption(option.zeroPadOption)
     .addOption(option.resumeOption)
     .addOption(option.forceOption)
     .addOption(option.jsonOption)

@@ -10,9 +10,7 @@ import { isUniform } from "../../model/inspect.ts";
 import { DEFAULT_ROTARY, rotaryEmbedding } from "../../model/rotary.ts";
 import type { Architecture, LayerShape } from "../../model/types.ts";
 import { BLOCK_SIZE, type GgufValue, storedBytes } from "./format.ts";
-
-/** How the numbers of a GGUF file are stored: the kind that most tensors have. */
-export type GgufQuantization = "f32" | "f16" | "q8_0" | "q4_0";
+import type { GgufQuantization } from "./names.ts";
 
 /** The architectures of llama.cpp that gprune writes. */
 export type GgufArchitecture = "llama" | "deci";

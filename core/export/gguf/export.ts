@@ -10,10 +10,10 @@ import {
   contextLength,
   type GgufArchitecture,
   ggufArchitecture,
-  type GgufQuantization,
   storedLayers,
 } from "./architecture.ts";
 import type { GgufMetadata, GgufTensorType, GgufValue } from "./format.ts";
+import { ggufFileName, type GgufQuantization } from "./names.ts";
 import { ggufTensors } from "./tensors.ts";
 import { tokenizerKeys } from "./tokenizer.ts";
 import { type GgufTensor, writeGguf } from "./writer.ts";
@@ -42,7 +42,7 @@ export interface GgufFile {
 
 /**
  * Writes a model, dense or pruned, uniform or adaptive, as one GGUF file. Tensors are read, converted and written piece
- * by piece. The file's name is `NAME-Q8_0.gguf`, with the kind of number in capitals.
+ * by piece. The file's name is `NAME-q8_0.gguf`, with the kind of its numbers.
  *
  * @param model The model
  * @param directory The folder, which must exist. See `writeFolder` for one that appears whole or not at all
@@ -77,7 +77,7 @@ export async function exportGguf(
     ...await tokenizerKeys(model),
   ]);
   const tensors = ggufTensors(model, layers, quantize);
-  const path = join(directory, `${fileName(name)}-${quantize.toUpperCase()}.gguf`);
+  const path = join(directory, ggufFileName(name, quantize));
   const bytes = await writeGguf(path, metadata, tensors, {
     signal,
     onTensor: (detail, done, total) =>
@@ -98,11 +98,6 @@ export async function exportGguf(
 export async function requireGguf(model: Model): Promise<void> {
   ggufArchitecture(model.name, model.architecture);
   await tokenizerKeys(model);
-}
-
-/** A name without what file systems dislike. */
-function fileName(name: string): string {
-  return name.replace(/[^\p{L}\p{N}._-]+/gu, "-") || "model";
 }
 
 function countNumbers(

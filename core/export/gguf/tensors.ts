@@ -2,13 +2,13 @@
  * The tensors of a model under llama.cpp's names, in its order of rows, and each in its kind of number.
  * @module
  */
-import { outerTensor } from "../../model/open.ts";
-import { blockTensors } from "../../model/open.ts";
+import { blockTensors, outerTensor } from "../../model/open.ts";
 import type { Architecture, BlockRole, LayerShape, Model, Tensor } from "../../model/types.ts";
 import { blockTensorShape } from "../../model/units.ts";
 import { readPaddedRows } from "../padding.ts";
-import { type GgufQuantization, rotaryDivisors } from "./architecture.ts";
+import { rotaryDivisors } from "./architecture.ts";
 import { BLOCK_SIZE, type GgufTensorType } from "./format.ts";
+import type { GgufQuantization } from "./names.ts";
 import type { GgufTensor } from "./writer.ts";
 
 /** Names of the parts of a block. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import type { GgufQuantization } from "../../../core/export/gguf/architecture.ts";
+import type { GgufQuantization } from "../../../core/export/gguf/names.ts";
 import { exportGguf, openGguf } from "../../../core/export/gguf/mod.ts";
 import type { Engine } from "../../../core/engine/types.ts";
 import { embeddedTexts } from "../../../core/pipeline.ts";
