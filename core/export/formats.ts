@@ -51,8 +51,8 @@ export interface ExportFormat {
   readonly available: boolean;
   /** What it can hold of a model. */
   readonly words: (architecture: Architecture) => FormatWords;
-  /** One sentence for the model card: what loads the file. */
-  readonly loadedBy: (uniform: boolean) => string;
+  /** For the model card: what loads the file. */
+  readonly loadedBy: (model: { readonly uniform: boolean; readonly family: string }) => string;
   /**
    * The path of its main file in the output folder.
    *
@@ -76,6 +76,11 @@ export interface ExportFormat {
   readonly open?: (path: string, model: Model) => Promise<RunnableFile>;
 }
 
+const stockClasses: Readonly<Record<string, string>> = {
+  llama: "LlamaForCausalLM",
+  mistral: "MistralForCausalLM",
+};
+
 const huggingFace: ExportFormat = {
   name: "hf",
   quantizations: ["none"],
@@ -85,10 +90,12 @@ const huggingFace: ExportFormat = {
     adaptive: "needs a runtime that reads per_layer_config; the stock classes do not",
     bias: biasWords(family),
   }),
-  loadedBy: (uniform) =>
+  loadedBy: ({ uniform, family }) =>
     uniform
-      ? "`model.safetensors` loads in stock `transformers`"
-      : "`model.safetensors` loads in gprune",
+      ? `All layers have the same sizes, so stock \`transformers\` loads this folder as \`${
+        stockClasses[family] ?? "AutoModelForCausalLM"
+      }\`, and so does gprune.`
+      : "Layers have different sizes, written as `per_layer_config` in `config.json`. No stock class of `transformers` reads that for this family so far; gprune itself does (`gprune evaluate`, `gprune export`).",
   file: () => "model.safetensors",
   write: async (model, directory, options) => {
     const { exportHuggingFace } = await import("./hf.ts");
