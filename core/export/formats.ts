@@ -115,8 +115,10 @@ const onnx: ExportFormat = {
   name: "onnx",
   quantizations: Object.keys(onnxFiles),
   available: true,
-  words: () => ({
-    uniform: "loads in ONNX Runtime, transformers.js and onnxruntime-genai",
+  words: ({ headSize }) => ({
+    uniform: headSize % 8 === 0
+      ? "loads in ONNX Runtime, transformers.js and onnxruntime-genai"
+      : `loads in the same from ONNX's operator set 23 on, since its head size ${headSize} is no multiple of 8`,
     adaptive: "loads in the same: each layer has its own sizes in the graph",
     bias: "is part of the graph",
   }),
