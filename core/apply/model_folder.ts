@@ -157,7 +157,9 @@ export async function writeCompanions(
       async () => await Deno.writeFile(path, await Deno.readFile(`${model.folder}/${name}`)),
     );
   }
-  await writeJson(`${directory}/config.json`, config);
+  // What is said there about ONNX files is said of the files beside it, which are not those of another folder.
+  const { "transformers.js_config": _, ...own } = config;
+  await writeJson(`${directory}/config.json`, own);
 }
 
 async function makeFolder(directory: string, model: Model): Promise<void> {

@@ -54,8 +54,8 @@ export interface ExportFormat {
   readonly available: boolean;
   /** What it can hold of a model. */
   readonly words: (architecture: Architecture) => FormatWords;
-  /** One sentence for the model card: what loads the file. */
-  readonly loadedBy: (uniform: boolean) => string;
+  /** For the model card: what loads the file. */
+  readonly loadedBy: (model: { readonly uniform: boolean; readonly family: string }) => string;
   /**
    * The path of its main file in the output folder.
    *
@@ -85,6 +85,11 @@ export interface ExportFormat {
   readonly open?: (path: string, model: Model) => Promise<RunnableFile>;
 }
 
+const stockClasses: Readonly<Record<string, string>> = {
+  llama: "LlamaForCausalLM",
+  mistral: "MistralForCausalLM",
+};
+
 const huggingFace: ExportFormat = {
   name: "hf",
   quantizations: ["none"],
@@ -94,10 +99,12 @@ const huggingFace: ExportFormat = {
     adaptive: "needs a runtime that reads per_layer_config; the stock classes do not",
     bias: biasWords(family),
   }),
-  loadedBy: (uniform) =>
+  loadedBy: ({ uniform, family }) =>
     uniform
-      ? "`model.safetensors` loads in stock `transformers`"
-      : "`model.safetensors` loads in gprune",
+      ? `All layers have the same sizes, so stock \`transformers\` loads this folder as \`${
+        stockClasses[family] ?? "AutoModelForCausalLM"
+      }\`, and so does gprune.`
+      : "Layers have different sizes, written as `per_layer_config` in `config.json`. No stock class of `transformers` reads that for this family so far; gprune itself does (`gprune evaluate`, `gprune export`).",
   file: () => "model.safetensors",
   write: async (model, directory, options) => {
     const { exportHuggingFace } = await import("./hf.ts");
@@ -117,8 +124,10 @@ const onnx: ExportFormat = {
   name: "onnx",
   quantizations: Object.keys(onnxFiles),
   available: true,
-  words: () => ({
-    uniform: "loads in ONNX Runtime, transformers.js and onnxruntime-genai",
+  words: ({ headSize }) => ({
+    uniform: headSize % 8 === 0
+      ? "loads in ONNX Runtime, transformers.js and onnxruntime-genai"
+      : `loads in the same from ONNX's operator set 23 on, since its head size ${headSize} is no multiple of 8`,
     adaptive: "loads in the same: each layer has its own sizes in the graph",
     bias: "is part of the graph",
   }),

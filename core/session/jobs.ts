@@ -22,6 +22,8 @@ import { loadPlan, savePlan } from "../plan/store.ts";
 import type { Plan } from "../plan/types.ts";
 import { calibrationDomains, evaluationDomains } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
+import { openOnnxFolder, writtenDecoders } from "../export/onnx/folder.ts";
+import { evaluateFiles } from "./evaluate_files.ts";
 import { evaluateModel } from "./evaluate_model.ts";
 import { measureExports } from "./exports.ts";
 import { asWritten, shownOutput, writeReport } from "./prune.ts";
@@ -181,9 +183,28 @@ async function statisticsFor(
  * @throws {GpruneError} if anything cannot be done
  */
 export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
+  const targets = options.formats === undefined ? [] : outputTargets(options);
+  const described = await openOnnxFolder(options.model);
+  if (described !== undefined) return await evaluateFiles(described, options);
   return await withModel(options, async (engine, model) => {
     const domains = await evaluationDomains(options.evaluation);
-    return await evaluateModel(engine, model, domains, options);
+    if (targets.length === 0) {
+      const written = await writtenDecoders(model.folder);
+      const files = written.length === 0 ? undefined : {
+        targets: written,
+        directory: model.folder,
+      };
+      return await evaluateModel(engine, model, domains, { ...options, files });
+    }
+    const directory = await Deno.makeTempDir({ prefix: "gprune-" });
+    try {
+      const others = targets.filter(({ format }) => format !== "hf");
+      await writeFormats(model, directory, others, { ...options, name: model.name });
+      const files = { targets: others, directory };
+      return await evaluateModel(engine, model, domains, { ...options, files });
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
   });
 }
 

@@ -130,8 +130,9 @@ export interface ApplyOptions extends JobOptions, OutputOptions {
   readonly refit?: Refit;
 }
 
-/** Options of `evaluate`. */
-export interface EvaluateOptions extends JobOptions, EvaluationOptions {
+/** Options of `evaluate`. With formats, the model is written in them to a temporary folder and its files are measured. */
+export interface EvaluateOptions
+  extends JobOptions, EvaluationOptions, Pick<OutputOptions, "formats" | "quantize"> {
   /** Tokens per window. Default min(2048, the model's own limit). */
   readonly seqLen?: number;
   readonly seed?: number;

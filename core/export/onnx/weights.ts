@@ -3,8 +3,10 @@
  * @module
  */
 import { copiedEntry } from "../../apply/model_folder.ts";
+import { ExportError } from "../../errors.ts";
 import { encode } from "../../model/number_formats.ts";
 import { readRows } from "../../model/tensor_reader.ts";
+import type { TensorEntry } from "../../model/safetensors_writer.ts";
 import type { TensorView } from "../../model/types.ts";
 import type { BlockMatrix, Int8Matrix, MatrixReference, StreamedWeight } from "../../onnx/graph.ts";
 import type { OnnxQuantization } from "./names.ts";
@@ -59,7 +61,25 @@ export function plainWeight(view: TensorView): StreamedWeight {
 
 function converted(view: TensorView, to: "f32" | "f16"): StreamedWeight {
   const { dataType, shape, bytes } = copiedEntry(view, to);
-  return { kind: "streamed", dataType, shape, bytes };
+  if (to === "f32" || view.dataType === "F16") return { kind: "streamed", dataType, shape, bytes };
+  return { kind: "streamed", dataType, shape, bytes: () => finitePieces(view, bytes) };
+}
+
+/** float16 ends at 65,504: past it numbers would become infinite unseen. */
+async function* finitePieces(
+  { name }: TensorView,
+  bytes: TensorEntry["bytes"],
+): AsyncGenerator<Uint8Array> {
+  const made = await bytes();
+  for await (const piece of made instanceof Uint8Array ? [made] : made) {
+    const halves = new Uint16Array(piece.buffer, piece.byteOffset, piece.byteLength / 2);
+    if (halves.some((half) => (half & 0x7c00) === 0x7c00)) {
+      throw new ExportError(
+        `Cannot store tensor '${name}' as f16: it has numbers past 65,504; use another --quantize`,
+      );
+    }
+    yield piece;
+  }
 }
 
 /** Operators want the matrix with its inputs first, so it is turned as a whole: one byte for each number. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { CancelledError, ModelError } from "../../../core/errors.ts";
+import { CancelledError, ExportError, ModelError } from "../../../core/errors.ts";
 import { exportOnnx } from "../../../core/export/onnx/write.ts";
 import { writeFormats } from "../../../core/export/write_formats.ts";
 import { openDecoder } from "../../../core/engine/decoder.ts";
@@ -204,6 +204,25 @@ Deno.test("exportOnnx() stops when cancelled", () =>
         () => writeFormats(model, out, [target], { name: "test", signal, onProgress }),
         CancelledError,
       );
+    })));
+
+Deno.test("exportOnnx() refuses numbers that f16 cannot hold, and a model without tokenizer.json", () =>
+  withRandomModel({ dtype: "bf16" }, (folder) =>
+    withTemporaryFolder(async (out) => {
+      const write = async (quantize: "f16" | "none") =>
+        await writeFormats(await openModel(folder), out, [{ format: "onnx", quantize }], {
+          name: "test",
+        });
+      const view = (await openModel(folder)).tensors.get("model.layers.1.mlp.up_proj.weight")!;
+      const file = await Deno.open(view.path, { write: true });
+      await file.seek(view.offset + 20, Deno.SeekMode.Start);
+      // 2^16 in bfloat16.
+      await file.write(Uint8Array.of(0x80, 0x47));
+      file.close();
+      await write("none");
+      await assertRejects(() => write("f16"), ExportError, "'model.layers.1.mlp.up_proj.weight'");
+      await Deno.remove(`${folder}/tokenizer.json`);
+      await assertRejects(() => write("none"), ExportError, "no tokenizer.json");
     })));
 
 Deno.test("exportOnnx() says which tensor it could not read", () =>
