@@ -238,7 +238,13 @@ function loaders({ model, layers, request }: Report, formats: readonly string[])
   );
   const uniform = new Set(after).size <= 1;
   return formatNames.filter((name) => formats.includes(name))
-    .map((name) => exportFormats[name].loadedBy({ uniform, family: model.family }))
+    .map((name) =>
+      exportFormats[name].loadedBy({
+        uniform,
+        family: model.family,
+        zeroPadded: request.zeroPad === true,
+      })
+    )
     .join("\n\n");
 }
 

@@ -44,6 +44,16 @@ export interface FormatWords {
   readonly bias: string;
 }
 
+/** What a model card knows of the model when it tells what loads it. */
+export interface CardModel {
+  /** Whether all layers are alike. */
+  readonly uniform: boolean;
+  /** The `model_type` of its config. */
+  readonly family: string;
+  /** Whether the `hf` output is padded with zero units to one size. */
+  readonly zeroPadded?: boolean;
+}
+
 /** One format. */
 export interface ExportFormat {
   /** Its name. */
@@ -55,7 +65,7 @@ export interface ExportFormat {
   /** What it can hold of a model. */
   readonly words: (architecture: Architecture) => FormatWords;
   /** For the model card: what loads the file. */
-  readonly loadedBy: (model: { readonly uniform: boolean; readonly family: string }) => string;
+  readonly loadedBy: (model: CardModel) => string;
   /**
    * The path of its main file in the output folder.
    *
@@ -99,12 +109,15 @@ const huggingFace: ExportFormat = {
     adaptive: "needs a runtime that reads per_layer_config; the stock classes do not",
     bias: biasWords(family),
   }),
-  loadedBy: ({ uniform, family }) =>
-    uniform
-      ? `All layers have the same sizes, so stock \`transformers\` loads this folder as \`${
-        stockClasses[family] ?? "AutoModelForCausalLM"
-      }\`, and so does gprune.`
-      : "Layers have different sizes, written as `per_layer_config` in `config.json`. No stock class of `transformers` reads that for this family so far; gprune itself does (`gprune evaluate`, `gprune export`).",
+  loadedBy: ({ uniform, family, zeroPadded = false }) => {
+    const stockClass = `\`${stockClasses[family] ?? "AutoModelForCausalLM"}\``;
+    if (uniform) {
+      return `All layers have the same sizes, so stock \`transformers\` loads this folder as ${stockClass}, and so does gprune.`;
+    }
+    return zeroPadded
+      ? `Layers have different sizes. In \`model.safetensors\` they are padded with zero units to one size, so stock \`transformers\` loads this folder as ${stockClass}, and so does gprune. It computes the same as without the zeros and is larger and slower: it is for checking.`
+      : "Layers have different sizes, written as `per_layer_config` in `config.json`. No stock class of `transformers` reads that for this family so far; gprune itself does (`gprune evaluate`, `gprune export`). For `transformers`, `gprune export --zero-pad` writes a copy padded with zero units, which computes the same; for llama.cpp and ONNX Runtime, `gprune export --format gguf` or `--format onnx` keeps the sizes as they are.";
+  },
   file: () => "model.safetensors",
   write: async (model, directory, options) => {
     const { exportHuggingFace } = await import("./hf.ts");
@@ -159,7 +172,7 @@ const gguf: ExportFormat = {
       bias: "has places for all of them",
     };
   },
-  loadedBy: (uniform) =>
+  loadedBy: ({ uniform }) =>
     `The \`.gguf\` files load in llama.cpp and the runtimes on it, as architecture \`${
       uniform ? "llama" : "deci"
     }\`.`,

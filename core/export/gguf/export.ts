@@ -121,21 +121,21 @@ function notesOn(
   const context = contextLength(architecture);
   if (context < architecture.maxPositions) {
     notes.push(
-      `GGUF: the context length of '${name}' is ${context} tokens, as far as its attention looks back, since llama.cpp would look further`,
+      `GGUF ${quantize}: the context length of '${name}' is ${context} tokens, as far as its attention looks back, since llama.cpp would look further`,
     );
   }
   const padded =
     layers.filter(({ ffnWidth }, layer) => ffnWidth !== architecture.layers[layer].ffnWidth).length;
   if (padded > 0) {
     notes.push(
-      `GGUF: neurons of zeros fill the FFN widths of ${padded} layers up to multiples of 32, so that ${quantize} can hold them; prune with --multiple 32 to need none`,
+      `GGUF ${quantize}: neurons of zeros fill the FFN widths of ${padded} layers up to multiples of 32, so that blocks can hold them; prune with --multiple 32 to need none`,
     );
   }
   const halves = numbers.F16 ?? 0;
   if (halves > 0 && (quantize === "q8_0" || quantize === "q4_0")) {
     const total = Object.values(numbers).reduce((sum, count) => sum + count, 0);
     notes.push(
-      `GGUF: ${
+      `GGUF ${quantize}: ${
         (100 * halves / total).toFixed(0)
       } % of the numbers stay in f16, since their rows are no multiples of 32`,
     );

@@ -5,7 +5,7 @@
 import { openModel } from "../../../core/model/open.ts";
 import type { Model } from "../../../core/model/types.ts";
 import { type RandomModelOptions, writeRandomModel } from "../../helpers/random-model.ts";
-import { type SmallTokenizer } from "../../helpers/sentencepiece-tokenizer.ts";
+import type { SmallTokenizer } from "../../helpers/sentencepiece-tokenizer.ts";
 
 /** Sizes that differ from layer to layer. */
 export const differingShapes = [
