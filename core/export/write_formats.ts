@@ -4,6 +4,7 @@
  */
 import { join } from "@std/path";
 import { type OutputDataType, writeCompanions } from "../apply/model_folder.ts";
+import { isUniform } from "../model/inspect.ts";
 import type { Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
 import { exportFormats, type ExportTarget } from "./formats.ts";
@@ -87,8 +88,12 @@ export async function writeFormats(
   const inPlace = model.folder === directory;
   const huggingFace = targets.some(({ format }) => format === "hf");
   if (huggingFace && !inPlace) {
-    if (options.zeroPad) await exportZeroPadded(model, directory, options);
-    else await exportHuggingFace(model, directory, options);
+    if (options.zeroPad && !isUniform(model.architecture.layers)) {
+      await exportZeroPadded(model, directory, options);
+      options.onNote?.(
+        "model.safetensors is padded with zero units, so that stock classes load it; without --zero-pad it is smaller",
+      );
+    } else await exportHuggingFace(model, directory, options);
   }
   if (!huggingFace) await writeCompanions(directory, { config: model.config, companionsOf: model });
   for (const { format, quantize } of targets) {
