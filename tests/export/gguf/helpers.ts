@@ -51,3 +51,22 @@ export function logProbabilities(logits: Float32Array): number[] {
 export function divergence(p: readonly number[], q: readonly number[]): number {
   return p.reduce((sum, log, token) => sum + Math.exp(log) * (log - q[token]), 0);
 }
+
+/** The step that turns characters into bytes, after others have cut words. */
+export const byteLevel = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
+/** A step that cuts out what a regular expression matches. */
+export const split = (Regex: string) => ({
+  type: "Split",
+  pattern: { Regex },
+  behavior: "Isolated",
+  invert: false,
+});
+/** As it stands in the tokenizer.json of Llama 3. */
+export const llama3Pattern =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+/** As it stands in the tokenizer.json of Qwen 2. */
+export const qwen2Pattern =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+/** As it stands in the tokenizer.json of Mistral Nemo. */
+export const tekkenPattern =
+  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { GgufQuantization } from "../../../core/export/gguf/names.ts";
 import { exportGguf, openGguf } from "../../../core/export/gguf/mod.ts";
+import { exportHuggingFace } from "../../../core/export/hf.ts";
 import type { Engine } from "../../../core/engine/types.ts";
 import { embeddedTexts } from "../../../core/pipeline.ts";
 import { openModel } from "../../../core/model/open.ts";
@@ -10,7 +11,18 @@ import { askLlama, llamaIsMissing } from "../../helpers/llama-cpp.ts";
 import type { RandomModelOptions } from "../../helpers/random-model.ts";
 import { sentencepieceTokenizer } from "../../helpers/sentencepiece-tokenizer.ts";
 import { SHARED, sharedIsMissing, withTemporaryFolder } from "../../helpers/temporary.ts";
-import { differingShapes, divergence, logProbabilities, randomModel } from "./helpers.ts";
+import {
+  byteLevel,
+  differingShapes,
+  divergence,
+  llama3Pattern,
+  logProbabilities,
+  qwen2Pattern,
+  randomModel,
+  replaceJson,
+  split,
+  tekkenPattern,
+} from "./helpers.ts";
 
 const ignore = await llamaIsMissing() !== undefined;
 const quantizations = ["f32", "f16", "q8_0", "q4_0"] as const;
@@ -248,4 +260,51 @@ Deno.test({
         }
       })
     ),
+});
+
+const digits = { type: "Digits", individual_digits: true };
+
+/** Ways to cut words, and whether a word that is a token stays whole. */
+const splittings = {
+  "SmolLM": { steps: [digits, { ...byteLevel, use_regex: true }], ignoreMerges: false },
+  "Llama 3": { steps: [split(llama3Pattern), byteLevel], ignoreMerges: true },
+  "Llama 3, by merges": { steps: [split(llama3Pattern), byteLevel], ignoreMerges: false },
+  "Qwen 2": { steps: [split(qwen2Pattern), byteLevel], ignoreMerges: false },
+  "Mistral Nemo": { steps: [split(tekkenPattern), byteLevel], ignoreMerges: true },
+} as const;
+
+Deno.test({
+  name: "exportGguf() names every way to cut words as llama.cpp knows it",
+  ignore,
+  fn: () =>
+    withTemporaryFolder(async (folder) => {
+      const questions = [];
+      const expected: number[][][] = [];
+      const words = [
+        ...texts.filter((text) => text !== ""),
+        "I'll SAY: 'Don't!' 1234567 times;\r\n\r\n  then\t\tstop… ÀÉ éà x²  ",
+      ];
+      for (const { steps, ignoreMerges } of Object.values(splittings)) {
+        const copy = `${folder}/${questions.length}`;
+        await exportHuggingFace(await openModel(), copy);
+        await replaceJson(`${copy}/tokenizer.json`, (rules) => {
+          rules.pre_tokenizer = { type: "Sequence", pretokenizers: steps };
+          rules.model.ignore_merges = ignoreMerges;
+        });
+        const model = await openModel(copy);
+        const { path } = await exportGguf(model, copy);
+        questions.push({ path, texts: words });
+        const tokenizer = await model.tokenizer();
+        expected.push(words.map((text) => tokenizer.encode(text)));
+      }
+      const answers = await askLlama(questions);
+      for (const [index, name] of Object.keys(splittings).entries()) {
+        assertEquals(answers[index].error, undefined, name);
+        for (const [at, text] of words.entries()) {
+          assertEquals(answers[index].encoded[at], expected[index][at], `${name}: ${text}`);
+        }
+      }
+      // The ways differ on these texts: a wrong name would show.
+      assert(new Set(expected.map((each) => each.join())).size >= 3);
+    }),
 });
