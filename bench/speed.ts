@@ -11,9 +11,9 @@
  */
 import { parseArgs } from "node:util";
 import { type Decoder, openDecoder } from "../core/engine/decoder.ts";
-import { exportFormats } from "../core/export/formats.ts";
-import { encode } from "../core/model/number_formats.ts";
-import { numberCount } from "../core/model/number_formats.ts";
+import { onnxFiles, type OnnxQuantization } from "../core/export/onnx/names.ts";
+import { exportOnnx } from "../core/export/onnx/write.ts";
+import { encode, numberCount } from "../core/model/number_formats.ts";
 import { openModel } from "../core/model/open.ts";
 import { type TensorEntry, writeSafetensors } from "../core/model/safetensors_writer.ts";
 import type { LayerShape } from "../core/model/types.ts";
@@ -118,13 +118,13 @@ interface OpenFile {
   readonly bytes: number;
 }
 
-async function exported(shape: LayerShape, quantize: string): Promise<OpenFile> {
+async function exported(shape: LayerShape, quantize: OnnxQuantization): Promise<OpenFile> {
   const folder = await Deno.makeTempDir({ prefix: "gprune-speed-" });
   try {
     await writeModel(folder, shape);
     const model = await openModel(folder);
-    await exportFormats.onnx.write(model, folder, { name: "speed", quantize });
-    const path = `${folder}/${exportFormats.onnx.file("speed", quantize)}`;
+    await exportOnnx(model, folder, { quantize });
+    const path = `${folder}/${onnxFiles[quantize]}`;
     const { size } = await Deno.stat(path);
     return { decoder: await openDecoder(path, { vocabularySize: VOCABULARY }), bytes: size };
   } finally {
@@ -163,7 +163,7 @@ interface Row {
 
 async function measure(
   before: OpenFile,
-  quantize: string,
+  quantize: OnnxQuantization,
   name: string,
   shape: LayerShape,
 ): Promise<Row> {
@@ -237,7 +237,7 @@ const [load] = Deno.loadavg();
 const started = new Date().toISOString().slice(0, 10);
 const rows: Row[] = [];
 const widthRows: Row[] = [];
-for (const quantize of flags.only.split(",")) {
+for (const quantize of flags.only.split(",") as OnnxQuantization[]) {
   const before = await exported(dense, quantize);
   for (const [name, shape] of Object.entries(halves)) {
     rows.push(await measure(before, quantize, name, shape));

@@ -148,6 +148,11 @@ const onnx: ExportFormat = {
     "The files in `onnx/` load in ONNX Runtime, in transformers.js (`dtype` `fp32`, `fp16`, `q8` or `q4`) and, through `genai_config.json`, in onnxruntime-genai.",
   file: (_, quantize) => onnxFiles[quantize as OnnxQuantization],
   write: async (model, directory, { quantize, ...options }) => {
+    if (!model.companionFiles.includes("tokenizer.json")) {
+      throw new ExportError(
+        `Cannot write '${model.source}' as ONNX: it has no tokenizer.json, which its runtimes read; make one with save_pretrained of transformers`,
+      );
+    }
     const { exportOnnx } = await import("./onnx/write.ts");
     await exportOnnx(model, directory, { ...options, quantize: quantize as OnnxQuantization });
   },

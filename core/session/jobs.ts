@@ -149,6 +149,7 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
         statistics,
         request: { seed: plan.request.seed, ...shownOutput(options) },
         refits: applied.refits,
+        finalNormScale: applied.finalNormScale,
         perplexity: [],
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
         exports: files.rows,

@@ -3,7 +3,6 @@
  * @module
  */
 import { basename, dirname, join } from "@std/path";
-import { ExportError } from "../../errors.ts";
 import { blockTensors, outerTensor } from "../../model/open.ts";
 import type { Model, TensorView } from "../../model/types.ts";
 import type { BlockWeights } from "../../onnx/block.ts";
@@ -29,7 +28,7 @@ export interface OnnxOptions extends WorkOptions {
  * @param model The model; layers may differ
  * @param directory The folder
  * @param options Quantisation, size of files; progress, cancellation
- * @throws {ExportError} if the model has no `tokenizer.json`, a number is too large for f16, or the disk refuses
+ * @throws {ExportError} if a number is too large for f16, or the disk refuses
  * @throws {ModelError} if a tensor cannot be read
  * @throws {CancelledError} if cancelled
  */
@@ -39,11 +38,6 @@ export async function exportOnnx(
   options: OnnxOptions = {},
 ): Promise<void> {
   const { quantize = "none", signal, onProgress } = options;
-  if (!model.companionFiles.includes("tokenizer.json")) {
-    throw new ExportError(
-      `Cannot write '${model.source}' as ONNX: it has no tokenizer.json, which its runtimes read; make one with save_pretrained of transformers`,
-    );
-  }
   const path = join(directory, onnxFiles[quantize]);
   await Deno.mkdir(dirname(path), { recursive: true });
   const written = await writeDecoder(model, path, quantize, {

@@ -2,9 +2,10 @@
  * What the tests of ONNX files share.
  * @module
  */
+import { writeCompanions } from "../../../core/apply/model_folder.ts";
 import { type Decoder, openDecoder } from "../../../core/engine/decoder.ts";
 import { onnxFiles, type OnnxQuantization } from "../../../core/export/onnx/names.ts";
-import { writeFormats } from "../../../core/export/write_formats.ts";
+import { exportOnnx } from "../../../core/export/onnx/write.ts";
 import type { Model } from "../../../core/model/types.ts";
 import { withTemporaryFolder } from "../../helpers/temporary.ts";
 
@@ -18,8 +19,8 @@ export async function withDecoder<T>(
   use: (decoder: Decoder, path: string) => Promise<T>,
 ): Promise<T> {
   return await withTemporaryFolder(async (folder) => {
-    const target = { format: "onnx", quantize } as const;
-    await writeFormats(model, folder, [target], { name: "test" });
+    await writeCompanions(folder, { config: model.config, companionsOf: model });
+    await exportOnnx(model, folder, { quantize });
     const path = `${folder}/${onnxFiles[quantize]}`;
     const { vocabularySize } = model.architecture;
     const decoder = await openDecoder(path, { vocabularySize });
