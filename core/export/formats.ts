@@ -5,7 +5,7 @@
  * Writers are loaded when they are first needed, so that this file costs nothing to read.
  * @module
  */
-import { OptionError } from "../errors.ts";
+import { ExportError, OptionError } from "../errors.ts";
 import { familyOf } from "../model/families.ts";
 import type { Architecture, Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
@@ -147,12 +147,9 @@ const onnx: ExportFormat = {
   loadedBy: () =>
     "The files in `onnx/` load in ONNX Runtime, in transformers.js (`dtype` `fp32`, `fp16`, `q8` or `q4`) and, through `genai_config.json`, in onnxruntime-genai.",
   file: (_, quantize) => onnxFiles[quantize as OnnxQuantization],
+  check: async (model) => await Promise.resolve(requireTokenizer(model)),
   write: async (model, directory, { quantize, ...options }) => {
-    if (!model.companionFiles.includes("tokenizer.json")) {
-      throw new ExportError(
-        `Cannot write '${model.source}' as ONNX: it has no tokenizer.json, which its runtimes read; make one with save_pretrained of transformers`,
-      );
-    }
+    requireTokenizer(model);
     const { exportOnnx } = await import("./onnx/write.ts");
     await exportOnnx(model, directory, { ...options, quantize: quantize as OnnxQuantization });
   },
@@ -161,6 +158,13 @@ const onnx: ExportFormat = {
     return await openDecoderFile(path, model);
   },
 };
+
+function requireTokenizer(model: Model): void {
+  if (model.companionFiles.includes("tokenizer.json")) return;
+  throw new ExportError(
+    `Cannot write '${model.source}' as ONNX: it has no tokenizer.json, which its runtimes read; make one with save_pretrained of transformers`,
+  );
+}
 
 const gguf: ExportFormat = {
   name: "gguf",

@@ -77,6 +77,8 @@ const wrong: readonly (readonly [args: string, says: string])[] = [
   ["prune --format onnx --quantize q4,q4", "'q4' twice"],
   ["export --out x --format onnx --quantize int8", "--quantize 'int8'"],
   ["export --out x --format onnx --dtype f16", "--dtype 'f16' is of --format hf alone"],
+  ["export --out x --format gguf --zero-pad", "--zero-pad is of --format hf alone; gguf holds"],
+  ["prune --format gguf --quantize q8", "'q8', which is of onnx alone: gguf takes f16, q8_0, q4_0"],
   ["apply --plan x --out y --format onxx", "did you mean 'onnx'?"],
   ["prune --quantize q9", "--quantize 'q9'"],
   ["prune --task quiz.jsonl", "--task wiki=quiz.jsonl"],
