@@ -13,8 +13,8 @@ import { writeFormats } from "../export/write_formats.ts";
 import type { Model } from "../model/types.ts";
 import { throwIfCancelled, type WorkOptions } from "../progress.ts";
 
-/** Rounds in which the files are timed in turn. */
-const ROUNDS = 5;
+/** Rounds in which the files are timed in turn, at least and at most, and milliseconds after which it is enough. */
+const ROUNDS = { least: 3, most: 50, milliseconds: 500 };
 
 /** Memory that a file takes when it runs, as a multiple of its bytes: weights are widened and rearranged. */
 const MEMORY_FACTOR = 3;
@@ -194,7 +194,7 @@ async function withOpen<T>(
   }
 }
 
-/** Other work on the machine slows both alike when they run in turn. */
+/** In turn, so that dense and pruned have the same chances of an undisturbed machine. */
 async function speedsInTurn(
   dense: RunnableFile,
   pruned: RunnableFile | undefined,
@@ -202,29 +202,28 @@ async function speedsInTurn(
 ): Promise<ExportRow["speed"]> {
   if (dense.speed === undefined) return undefined;
   const found: { dense: FileSpeed[]; pruned: FileSpeed[] } = { dense: [], pruned: [] };
-  // The first round warms up and is not counted.
-  for (let round = 0; round <= ROUNDS; round++) {
+  await dense.speed();
+  await pruned?.speed?.();
+  const start = performance.now();
+  for (let round = 0; round < ROUNDS.most; round++) {
     throwIfCancelled(signal);
-    const [before, after] = [await dense.speed(), await pruned?.speed?.()];
-    if (round === 0) continue;
-    found.dense.push(before);
+    if (round >= ROUNDS.least && performance.now() - start > ROUNDS.milliseconds) break;
+    found.dense.push(await dense.speed());
+    const after = await pruned?.speed?.();
     if (after !== undefined) found.pruned.push(after);
   }
   return {
-    dense: medianSpeed(found.dense),
-    ...(found.pruned.length === 0 ? {} : { pruned: medianSpeed(found.pruned) }),
+    dense: fastest(found.dense),
+    ...(found.pruned.length === 0 ? {} : { pruned: fastest(found.pruned) }),
   };
 }
 
-function medianSpeed(speeds: readonly FileSpeed[]): FileSpeed {
-  const median = (of: (speed: FileSpeed) => number) => {
-    const sorted = speeds.map(of).sort((a, b) => a - b);
-    return sorted[Math.floor(sorted.length / 2)];
-  };
+/** Other work on the machine only ever takes time away. */
+function fastest(speeds: readonly FileSpeed[]): FileSpeed {
   return {
     promptTokens: speeds[0].promptTokens,
-    prefillTokensPerSecond: median((speed) => speed.prefillTokensPerSecond),
-    decodeTokensPerSecond: median((speed) => speed.decodeTokensPerSecond),
+    prefillTokensPerSecond: Math.max(...speeds.map((speed) => speed.prefillTokensPerSecond)),
+    decodeTokensPerSecond: Math.max(...speeds.map((speed) => speed.decodeTokensPerSecond)),
   };
 }
 
