@@ -5,6 +5,7 @@
  */
 import { basename, dirname, join } from "@std/path";
 import type { Engine } from "../engine/types.ts";
+import { ExportError } from "../errors.ts";
 import type { EvaluationText } from "../evaluate/perplexity.ts";
 import type { ExportRow, FilePerplexity, FileSpeed } from "../evaluate/report.ts";
 import { exportFormats, type ExportTarget } from "../export/formats.ts";
@@ -62,9 +63,10 @@ export async function measureExports(options: MeasureExportsOptions): Promise<Me
   const perplexity: FilePerplexity[][] = options.texts.map(() => []);
   for (const { target, written } of measuredTargets(options)) {
     throwIfCancelled(options.signal);
-    const { row, files } = await measureTarget(options, target, written);
-    rows.push(row);
-    for (const [index, file] of (files ?? []).entries()) perplexity[index].push(file);
+    const result = await measureTarget(options, target, written);
+    if (result === undefined) continue;
+    rows.push(result.row);
+    for (const [index, file] of (result.files ?? []).entries()) perplexity[index].push(file);
   }
   return { rows, perplexity };
 }
@@ -100,7 +102,7 @@ async function measureTarget(
   options: MeasureExportsOptions,
   target: ExportTarget,
   written: boolean,
-): Promise<TargetResult> {
+): Promise<TargetResult | undefined> {
   const { directory, pruned, name } = options;
   const path = exportFormats[target.format].file(name, target.quantize);
   if (pruned === undefined) {
@@ -109,13 +111,31 @@ async function measureTarget(
   }
   const folder = join(directory, ".dense");
   try {
-    await writeFormats(options.dense, folder, [target], options);
+    if (!await writeDense(options, folder, target)) return undefined;
     return await measureFiles(options, target, {
       dense: join(folder, path),
       ...(written ? { pruned: join(directory, path), path } : {}),
     });
   } finally {
     await Deno.remove(folder, { recursive: true }).catch(() => undefined);
+  }
+}
+
+/** The dense files are for comparison: where they have no room, the result is not lost for it. */
+async function writeDense(
+  options: MeasureExportsOptions,
+  folder: string,
+  target: ExportTarget,
+): Promise<boolean> {
+  try {
+    await writeFormats(options.dense, folder, [target], options);
+    return true;
+  } catch (error) {
+    if (!(error instanceof ExportError)) throw error;
+    options.onNote(
+      `The ${target.format} file in ${target.quantize} was not measured, for want of the dense model's to compare it with: ${error.message}`,
+    );
+    return false;
   }
 }
 
