@@ -37,7 +37,7 @@ export interface ExportRow {
   readonly file?: string;
   /** Bytes on the disk, weights in files beside it included. */
   readonly bytes: { readonly dense: number; readonly pruned?: number };
-  /** Medians of runs in turn; absent where gprune has no runtime for the format. */
+  /** The fastest of runs in turn; absent where gprune has no runtime for the format. */
   readonly speed?: { readonly dense: FileSpeed; readonly pruned?: FileSpeed };
 }
 

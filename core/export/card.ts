@@ -171,7 +171,7 @@ function steps(report: Report): string {
     table(heads, rows),
     "Perplexity is the geometric mean over the texts, measured on the file itself. The dense model in the same quantisation shows what rounding alone costs.",
     ...(timed === undefined ? [] : [
-      `Prefill is a prompt of ${timed.promptTokens} tokens, decode the tokens that follow one by one, in ONNX Runtime on the machine that pruned: medians of runs in turn, to be compared with each other.`,
+      `Prefill is a prompt of ${timed.promptTokens} tokens, decode the tokens that follow one by one, in ONNX Runtime on the machine that pruned: the fastest of runs in turn, to be compared with each other.`,
     ]),
   ].join("\n\n");
 }

@@ -5,6 +5,7 @@
  */
 import { basename, dirname, join } from "@std/path";
 import type { Engine } from "../engine/types.ts";
+import { ExportError } from "../errors.ts";
 import type { EvaluationText } from "../evaluate/perplexity.ts";
 import type { ExportRow, FilePerplexity, FileSpeed } from "../evaluate/report.ts";
 import { exportFormats, type ExportTarget } from "../export/formats.ts";
@@ -13,8 +14,8 @@ import { writeFormats } from "../export/write_formats.ts";
 import type { Model } from "../model/types.ts";
 import { throwIfCancelled, type WorkOptions } from "../progress.ts";
 
-/** Rounds in which the files are timed in turn. */
-const ROUNDS = 5;
+/** Rounds in which the files are timed in turn, at least and at most, and milliseconds after which it is enough. */
+const ROUNDS = { least: 3, most: 50, milliseconds: 500 };
 
 /** Memory that a file takes when it runs, as a multiple of its bytes: weights are widened and rearranged. */
 const MEMORY_FACTOR = 3;
@@ -62,9 +63,10 @@ export async function measureExports(options: MeasureExportsOptions): Promise<Me
   const perplexity: FilePerplexity[][] = options.texts.map(() => []);
   for (const { target, written } of measuredTargets(options)) {
     throwIfCancelled(options.signal);
-    const { row, files } = await measureTarget(options, target, written);
-    rows.push(row);
-    for (const [index, file] of (files ?? []).entries()) perplexity[index].push(file);
+    const result = await measureTarget(options, target, written);
+    if (result === undefined) continue;
+    rows.push(result.row);
+    for (const [index, file] of (result.files ?? []).entries()) perplexity[index].push(file);
   }
   return { rows, perplexity };
 }
@@ -100,7 +102,7 @@ async function measureTarget(
   options: MeasureExportsOptions,
   target: ExportTarget,
   written: boolean,
-): Promise<TargetResult> {
+): Promise<TargetResult | undefined> {
   const { directory, pruned, name } = options;
   const path = exportFormats[target.format].file(name, target.quantize);
   if (pruned === undefined) {
@@ -109,14 +111,32 @@ async function measureTarget(
   }
   const folder = join(directory, ".dense");
   try {
-    // What there is to know of the dense files is no news of the result.
-    await writeFormats(options.dense, folder, [target], { ...options, onNote: undefined });
+    if (!await writeDense(options, folder, target)) return undefined;
     return await measureFiles(options, target, {
       dense: join(folder, path),
       ...(written ? { pruned: join(directory, path), path } : {}),
     });
   } finally {
     await Deno.remove(folder, { recursive: true }).catch(() => undefined);
+  }
+}
+
+/** The dense files are for comparison: where they have no room, the result is not lost for it. */
+async function writeDense(
+  options: MeasureExportsOptions,
+  folder: string,
+  target: ExportTarget,
+): Promise<boolean> {
+  try {
+    // What there is to know of the dense files is no news of the result.
+    await writeFormats(options.dense, folder, [target], { ...options, onNote: undefined });
+    return true;
+  } catch (error) {
+    if (!(error instanceof ExportError)) throw error;
+    options.onNote(
+      `The ${target.format} file in ${target.quantize} was not measured, for want of the dense model's to compare it with: ${error.message}`,
+    );
+    return false;
   }
 }
 
@@ -195,7 +215,7 @@ async function withOpen<T>(
   }
 }
 
-/** Other work on the machine slows both alike when they run in turn. */
+/** In turn, so that dense and pruned have the same chances of an undisturbed machine. */
 async function speedsInTurn(
   dense: RunnableFile,
   pruned: RunnableFile | undefined,
@@ -203,29 +223,28 @@ async function speedsInTurn(
 ): Promise<ExportRow["speed"]> {
   if (dense.speed === undefined) return undefined;
   const found: { dense: FileSpeed[]; pruned: FileSpeed[] } = { dense: [], pruned: [] };
-  // The first round warms up and is not counted.
-  for (let round = 0; round <= ROUNDS; round++) {
+  await dense.speed();
+  await pruned?.speed?.();
+  const start = performance.now();
+  for (let round = 0; round < ROUNDS.most; round++) {
     throwIfCancelled(signal);
-    const [before, after] = [await dense.speed(), await pruned?.speed?.()];
-    if (round === 0) continue;
-    found.dense.push(before);
+    if (round >= ROUNDS.least && performance.now() - start > ROUNDS.milliseconds) break;
+    found.dense.push(await dense.speed());
+    const after = await pruned?.speed?.();
     if (after !== undefined) found.pruned.push(after);
   }
   return {
-    dense: medianSpeed(found.dense),
-    ...(found.pruned.length === 0 ? {} : { pruned: medianSpeed(found.pruned) }),
+    dense: fastest(found.dense),
+    ...(found.pruned.length === 0 ? {} : { pruned: fastest(found.pruned) }),
   };
 }
 
-function medianSpeed(speeds: readonly FileSpeed[]): FileSpeed {
-  const median = (of: (speed: FileSpeed) => number) => {
-    const sorted = speeds.map(of).sort((a, b) => a - b);
-    return sorted[Math.floor(sorted.length / 2)];
-  };
+/** Other work on the machine only ever takes time away. */
+function fastest(speeds: readonly FileSpeed[]): FileSpeed {
   return {
     promptTokens: speeds[0].promptTokens,
-    prefillTokensPerSecond: median((speed) => speed.prefillTokensPerSecond),
-    decodeTokensPerSecond: median((speed) => speed.decodeTokensPerSecond),
+    prefillTokensPerSecond: Math.max(...speeds.map((speed) => speed.prefillTokensPerSecond)),
+    decodeTokensPerSecond: Math.max(...speeds.map((speed) => speed.decodeTokensPerSecond)),
   };
 }
 

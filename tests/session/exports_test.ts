@@ -14,6 +14,8 @@ import {
   prune,
   type PruneOptions,
 } from "../../core/session.ts";
+import { openEngine } from "../../core/engine/open.ts";
+import { measureExports } from "../../core/session/exports.ts";
 import { smallModel, wordyDomain } from "../helpers/pipeline.ts";
 import { withRandomModel } from "../helpers/random-model.ts";
 import { withTemporaryFolder } from "../helpers/temporary.ts";
@@ -215,6 +217,26 @@ Deno.test("prune() to onnx leaves nothing behind when cancelled while files are 
     const left = (await names(folder)).filter((name) => !name.startsWith("out.unfinished/"));
     assertEquals(left, before);
   }));
+
+Deno.test("measureExports() goes on where the dense model's file cannot be written, and says so", () =>
+  withRandomModel(smallModel, (source) =>
+    withTemporaryFolder(async (folder) => {
+      const model = await openModel(source);
+      await exportModel(model, join(folder, "out"), { format: "onnx" });
+      const notes: string[] = [];
+      const result = await measureExports({
+        engine: await openEngine("onnx"),
+        name: "out",
+        targets: [{ format: "onnx", quantize: "none" }],
+        directory: join(folder, "out"),
+        dense: { ...model, companionFiles: [] },
+        pruned: model,
+        texts: [],
+        onNote: (note) => notes.push(note),
+      });
+      assertEquals(result.rows, []);
+      assert(notes[0].includes("was not measured") && notes[0].includes("tokenizer.json"));
+    })));
 
 Deno.test("evaluateJob() says what is wrong with a folder of ONNX files", () =>
   withRandomModel(smallModel, (source) =>

@@ -361,10 +361,10 @@ export const sampleSummary: ModelSummary = {
     },
     {
       format: "gguf",
-      available: false,
+      available: true,
       uniform: "loads in llama.cpp as llama",
       adaptive: "loads in llama.cpp as deci, with sizes for each layer",
-      bias: "has places on attention output and FFN down",
+      bias: "has places for all of them",
     },
   ],
 };

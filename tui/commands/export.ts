@@ -37,7 +37,10 @@ export function addExport(program: Program, context: CommandContext): void {
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
-    .addHelpText("after", "\nExample:\n  gprune export ./my-model --dtype bf16 --out my-model-bf16")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  gprune export ./my-model --dtype bf16 --out my-model-bf16\n  gprune export ./my-model --format onnx --quantize q8,q4 --out my-model-onnx",
+    )
     .action(async (model, options) => {
       const paths = pathsOf(context);
       const output = outputOf(options);

@@ -22,6 +22,7 @@ Examples:
   gprune prune                                the embedded model
   gprune prune ./my-model --sparsity 0.5      half of what can be pruned
   gprune prune org/name --calib wiki=wiki.txt --calib code=src/ --out small
+  gprune prune ./my-model --format hf,onnx --quantize q4      for browsers too
   gprune prune ./my-model --shape adaptive --json > report.json`;
 
 /**
