@@ -105,7 +105,10 @@ Deno.test({
         const questions = [];
         for (const [name, options] of Object.entries(variants)) {
           const model = await randomModel(`${folder}/${questions.length}`, options);
-          const file = await exportGguf(model, folder, { name, quantize: "f32" });
+          const file = await exportGguf(model, folder, {
+            name: `variant-${questions.length}`,
+            quantize: "f32",
+          });
           assertEquals(file.architecture, options.shapes === undefined ? "llama" : "deci");
           expected.push(await predictions(engine, model, tokens, positions));
           questions.push({ path: file.path, tokens, positions });
