@@ -103,7 +103,7 @@ Deno.test({
         const positions = [0, 3, 25];
         const expected: number[][][] = [];
         const questions = [];
-        for (const [name, options] of Object.entries(variants)) {
+        for (const options of Object.values(variants)) {
           const model = await randomModel(`${folder}/${questions.length}`, options);
           const file = await exportGguf(model, folder, {
             name: `variant-${questions.length}`,
