@@ -101,11 +101,13 @@ function blockScale(rows: Float32Array, start: number, end: number, bits: 4 | 8)
   return best;
 }
 
+/** The middle of the range is added before rounding: for numbers from 0 on, cutting off is rounding down, and fast. */
 function squaredError(rows: Float32Array, start: number, end: number, scale: number): number {
   const inverse = 1 / scale;
   let sum = 0;
   for (let at = start; at < end; at++) {
-    const value = Math.max(-8, Math.min(7, Math.round(rows[at] * inverse)));
+    const shifted = rows[at] * inverse + 8.5;
+    const value = shifted <= 0 ? -8 : shifted >= 15 ? 7 : (shifted | 0) - 8;
     const error = rows[at] - value * scale;
     sum += error * error;
   }
@@ -122,11 +124,12 @@ function packBlock(
 ): void {
   const inverse = scale === 0 ? 0 : 1 / scale;
   const middle = 2 ** (bits - 1);
-  const top = middle - 1;
+  const top = 2 * middle - 1;
   // What fills up the last block stands for 0.
   target.fill(bits === 4 ? 0x88 : 0x80);
   for (let at = start; at < end; at++) {
-    const value = middle + Math.max(-middle, Math.min(top, Math.round(rows[at] * inverse)));
+    const shifted = rows[at] * inverse + middle + 0.5;
+    const value = shifted <= 0 ? 0 : shifted >= top ? top : shifted | 0;
     const place = at - start;
     if (bits === 8) target[place] = value;
     else if (place % 2 === 0) target[place >> 1] = (target[place >> 1] & 0xf0) | value;
