@@ -3,12 +3,13 @@
  * @module
  */
 import { Option } from "@commander-js/extra-typings";
-import type { Method, Metric, Refit, Shape, Switch } from "../core/plan/types.ts";
+import type { LayerBudget, Method, Metric, Refit, Shape, Switch } from "../core/plan/types.ts";
 import type { Structure } from "../core/model/types.ts";
 import type { NamedPath } from "../core/session/types.ts";
 import {
   choice,
   choiceList,
+  layerBudget,
   layerList,
   namedPath,
   nameList,
@@ -162,6 +163,20 @@ export const protectOption = new Option(
   "layers to leave whole, such as 0,1 or 28-31 (default: none)",
 ).argParser((text) => layerList("--protect", text)).helpGroup(pruningGroup);
 
+/** `--layer-budget LAYER=FACTOR` */
+export const layerBudgetOption = new Option(
+  "--layer-budget <LAYER=FACTOR>",
+  "cut a layer more (above 1) or less (below 1) than its learned damage says; repeat it for more (default: none)",
+).argParser((text, before: readonly LayerBudget[] | undefined) =>
+  layerBudget("--layer-budget", text, before)
+).helpGroup(pruningGroup);
+
+/** `--no-refine` */
+export const noRefineOption = new Option(
+  "--no-refine",
+  "plan from the statistics alone, as gprune plan does, without measuring alternatives",
+).helpGroup(pruningGroup);
+
 /** `--eval NAME=PATH` */
 export const evalOption = new Option(
   "--eval <NAME=PATH>",
@@ -207,6 +222,12 @@ export const requiredOutOption = new Option("--out <DIR>", "where the results go
 /** `--save FILE` */
 export const saveOption = new Option("--save <FILE>", "the file to write")
   .argParser((text) => file("--save", text, "file")).makeOptionMandatory().helpGroup(outputGroup);
+
+/** `--stats FILE` of `prune`, where it takes the place of calibration. */
+export const givenStatsOption = new Option(
+  "--stats <FILE>",
+  "statistics from gprune calibrate, instead of calibrating",
+).argParser((text) => file("--stats", text, "file")).helpGroup(calibrationGroup);
 
 /** `--stats FILE` */
 export const statsOption = new Option("--stats <FILE>", "statistics from gprune calibrate")

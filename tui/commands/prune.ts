@@ -15,6 +15,7 @@ import {
 import * as option from "../options.ts";
 import { modelName } from "../paths.ts";
 import { checkScoreDomains, requestOf } from "../request.ts";
+import { UsageError } from "../values.ts";
 import { reportText } from "../tables/report.ts";
 
 const examples = `
@@ -37,6 +38,7 @@ export function addPrune(program: Program, context: CommandContext): void {
     const sparsity = options.sparsity ?? option.defaultSparsity;
     const out = options.out ?? join("gprune-out", `${modelName(source)}-${sparsity}`);
     checkScoreDomains(options.scoreDomains, options.calib, options.self);
+    checkCalibrated(options);
     const request = requestOf({ ...options, sparsity });
     const { result, seenNotes } = await watched(
       context,
@@ -65,6 +67,8 @@ export function addPrune(program: Program, context: CommandContext): void {
           dataType: options.dtype,
           command: commandText(context),
           resume: options.resume,
+          stats: options.stats === undefined ? undefined : paths.file(options.stats),
+          refine: options.refine ? undefined : false,
         }),
       }),
     );
@@ -73,6 +77,23 @@ export function addPrune(program: Program, context: CommandContext): void {
     const width = tableWidth(context);
     context.terminal.write(reportText(result.report, { width, folder, seenNotes }));
   });
+}
+
+/** Statistics in a file have their texts already. */
+function checkCalibrated(
+  options: { readonly stats?: string; readonly calib?: unknown; readonly samples?: unknown },
+): void {
+  if (options.stats === undefined) return;
+  const named = options.calib !== undefined
+    ? "--calib"
+    : options.samples !== undefined
+    ? "--samples"
+    : undefined;
+  if (named !== undefined) {
+    throw new UsageError(
+      `${named} has no effect on the statistics in '${options.stats}'; leave out ${named} or --stats`,
+    );
+  }
 }
 
 // The type of this function is what its options make it; writing it out would repeat all of them.
@@ -95,6 +116,9 @@ function pruneCommand(program: Program) {
     .addOption(option.scoreDomainsOption)
     .addOption(option.objectiveOption)
     .addOption(option.protectOption)
+    .addOption(option.layerBudgetOption)
+    .addOption(option.noRefineOption)
+    .addOption(option.givenStatsOption)
     .addOption(option.calibOption)
     .addOption(option.noSelfOption)
     .addOption(option.samplesOption)
