@@ -80,7 +80,15 @@ export class OrderCache {
   #ordersFor(request: PlanRequest): Map<string, UnitOrder> {
     const { method, metric, refit, modules, scoreDomains, seed } = request;
     // The refit decides which error counts.
-    const key = JSON.stringify([method, metric, refit, modules, request.switch, scoreDomains, seed]);
+    const key = JSON.stringify([
+      method,
+      metric,
+      refit,
+      modules,
+      request.switch,
+      scoreDomains,
+      seed,
+    ]);
     const known = this.#orders.get(key) ?? new Map<string, UnitOrder>();
     // Used last, dropped last.
     this.#orders.delete(key);
