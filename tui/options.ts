@@ -87,6 +87,16 @@ export const seqLenOption = new Option(
   "tokens per window (default: 2048, or the model's own limit)",
 ).argParser((text) => whole("--seq-len", text, 2)).helpGroup(calibrationGroup);
 
+/** `--samples N` of `tui`, where one waits for it. */
+export const liveSamplesOption = new Option("--samples <N>", "windows per domain (default: 32)")
+  .argParser((text) => whole("--samples", text, 1)).helpGroup(calibrationGroup);
+
+/** `--seq-len L` of `tui`. */
+export const liveSeqLenOption = new Option(
+  "--seq-len <L>",
+  "tokens per window (default: 512, or the model's own limit)",
+).argParser((text) => whole("--seq-len", text, 2)).helpGroup(calibrationGroup);
+
 /** `--seed S` */
 export const seedOption = new Option("--seed <S>", "seed of all sampling (default: 0)")
   .argParser((text) => whole("--seed", text, 0)).helpGroup(calibrationGroup);
@@ -188,6 +198,12 @@ export const evalOption = new Option(
 export const evalWindowsOption = new Option(
   "--eval-windows <N>",
   "evaluate the first N windows of each text, and 8 × N questions made from it at most (default: all, 200)",
+).argParser((text) => whole("--eval-windows", text, 1)).helpGroup(evaluationGroup);
+
+/** `--eval-windows N` of `tui`. */
+export const liveEvalWindowsOption = new Option(
+  "--eval-windows <N>",
+  "evaluate the first N windows of each text (default: 16)",
 ).argParser((text) => whole("--eval-windows", text, 1)).helpGroup(evaluationGroup);
 
 /** `--task NAME=PATH` */
