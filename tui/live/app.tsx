@@ -2,7 +2,7 @@
  * The session on a terminal, with Ink: keys in, lines out, and the terminal left as it was whatever happens.
  * @module
  */
-import { type Key as InkKey, render, useInput, useWindowSize } from "ink";
+import { type Key as InkKey, render, type RenderOptions, useInput, useWindowSize } from "ink";
 import { type ReactElement, useEffect, useSyncExternalStore } from "react";
 import type { Key } from "../keys/reducer.ts";
 import { Lines } from "../screens/lines.tsx";
@@ -88,7 +88,7 @@ export interface RunOptions {
   /** Ends the session from outside. */
   readonly signal: AbortSignal;
   /** Streams of the terminal, where they are not those of the process. */
-  readonly streams?: Pick<Parameters<typeof render>[1] & object, "stdin" | "stdout" | "stderr">;
+  readonly streams?: Pick<RenderOptions, "stdin" | "stdout" | "stderr">;
 }
 
 /**
