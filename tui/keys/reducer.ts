@@ -167,6 +167,10 @@ function pressText(ui: UiState, text: string, context: KeyContext): Outcome {
   const { live } = context;
   const act = (...actions: readonly Action[]): Outcome => ({ ui, actions });
   const open = (overlay: Overlay): Outcome => ({ ui: { ...ui, overlay }, actions: [] });
+  if (text === "[" || text === "]") {
+    const by = text === "[" ? -0.05 : 0.05;
+    return act({ type: "change", change: { type: "sparsity", by } });
+  }
   if (Object.hasOwn(changes, text)) return act({ type: "change", change: changes[text](ui.layer) });
   switch (text) {
     case "z":

@@ -128,7 +128,7 @@ export class Writing {
       settings,
       request: state.request!,
       layers: state.model?.layers ?? [],
-      statistics: state.statistics ?? "",
+      statistics: this.#paths.short(state.statistics ?? ""),
       shown: this.#paths.shown,
     };
   }

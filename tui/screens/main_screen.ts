@@ -2,7 +2,7 @@
  * The main screen: modules, map and trade-off, laid out for the terminal's size.
  * @module
  */
-import { layerLine, layerMap, moduleTable } from "./modules.ts";
+import { layerLine, layerMap, layerTable, moduleTable } from "./modules.ts";
 import { beside, fitHeight, type Line, line } from "./spans.ts";
 import { choiceLine, keyLine, noticeLine, statusLine, titleLine } from "./status.ts";
 import { tradeoffPlot, tradeoffTable } from "./tradeoff.ts";
@@ -13,13 +13,13 @@ const mainKeys: readonly (readonly [string, string])[] = [
   ["←→", "cut"],
   ["↑↓", "layer"],
   ["u", "shape"],
-  ["s", "kinds"],
   ["e", "measure"],
   ["g", "sample"],
   ["w", "write"],
   ["x", "command"],
   ["?", "help"],
   ["q", "quit"],
+  ["s", "kinds"],
   ["c", "compare"],
   ["b", "metric"],
   ["m", "modules"],
@@ -53,7 +53,7 @@ function narrowBody(view: View, height: number): readonly Line[] {
   const left = height - table.length - 2;
   const modules = partHeight(view, left);
   const spare = left - modules;
-  const plot = spare >= 8 ? tradeoffPlot(live, columns, Math.min(spare - 1, 18)) : [];
+  const plot = spare >= 9 ? tradeoffPlot(live, columns, Math.min(spare - 2, 24)) : [];
   return [
     [],
     layerLine(live, ui.layer),
@@ -69,19 +69,17 @@ function wideBody(view: View, height: number): readonly Line[] {
   const leftWidth = 72;
   const rightWidth = columns - leftWidth - 3;
   const table = tradeoffTable(live, rightWidth, live.rows.length + 2);
-  const plotHeight = Math.min(24, height - table.length - 2);
-  const modules = moduleTable(
-    live,
-    ui.layer,
-    leftWidth,
-    Math.max(4, height - 3 - mapRows(view) - 3),
-  );
+  const plotHeight = Math.min(32, height - table.length - 2);
+  const modules = moduleTable(live, ui.layer, leftWidth, Math.max(4, height - mapRows(view) - 6));
+  const map = layerMap(live, ui.layer, leftWidth, mapRows(view) + 2);
+  const spare = height - modules.length - map.length - 4;
   const left = [
     [],
     layerLine(live, ui.layer),
     ...modules,
     [],
-    ...layerMap(live, ui.layer, leftWidth, mapRows(view) + 2),
+    ...map,
+    ...(spare >= 5 ? [[], ...layerTable(live, ui.layer, leftWidth, spare)] : []),
   ];
   const right = [
     [],

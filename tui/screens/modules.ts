@@ -138,6 +138,50 @@ export function layerMap(
   ];
 }
 
+/**
+ * A table of the layers around the cursor: what stays of each.
+ *
+ * @param live The session
+ * @param layer The layer under the cursor
+ * @param width Columns
+ * @param height Rows, the heading among them
+ * @returns Lines, at most `height`
+ */
+export function layerTable(
+  { plan, model, request }: LiveState,
+  layer: number,
+  width: number,
+  height: number,
+): readonly Line[] {
+  if (plan === undefined || model === undefined || request === undefined) return [];
+  const barWidth = Math.max(4, Math.min(20, Math.floor((width - 38) / 2)));
+  const columns: readonly FixedColumn[] = [
+    { heading: "Layer", width: 6, align: "right" },
+    { heading: "FFN", width: 13, align: "right" },
+    { heading: "", width: barWidth, align: "left" },
+    { heading: "KV heads", width: 9, align: "right" },
+    { heading: "", width: barWidth, align: "left" },
+    { heading: "", width: 4, align: "left" },
+  ];
+  const shown = Math.min(model.layers.length, height - 1);
+  const first = Math.min(model.layers.length - shown, Math.max(0, layer - Math.floor(shown / 2)));
+  return [
+    headingLine(columns),
+    ...model.layers.slice(first, first + shown).map((before, at) => {
+      const here = first + at;
+      const { ffnKept, keyValueHeadsKept: heads } = plan.layers[here];
+      return tableLine(columns, [
+        `${here === layer ? "▸" : " "} ${here}`,
+        `${before.ffnWidth} → ${ffnKept.length}`,
+        bar(ffnKept.length / before.ffnWidth, barWidth),
+        `${before.keyValueHeads} → ${heads.length}`,
+        bar(heads.length / before.keyValueHeads, barWidth),
+        signOf(request, here),
+      ], { bold: here === layer });
+    }),
+  ];
+}
+
 /** Cells of one row; neighbours that look alike are one piece. */
 function cells(modules: readonly (ModuleReport | undefined)[], cursor: number): readonly Span[] {
   const spans: Span[] = [];
@@ -159,17 +203,18 @@ function axis(shown: readonly number[], layer: number): readonly Span[] {
   const at = layer - shown[0];
   const name = String(layer);
   const before = shown[0] > 0 ? "‹" : " ";
-  const after = shown.at(-1)! > layer ? "" : "";
   const left = at === 0 ? "" : before + " ".repeat(at - 1);
-  return [{ text: left, dim: true }, { text: "▾", bold: true }, { text: `${name}${after}` }];
+  return [{ text: left, dim: true }, { text: "▾", bold: true }, { text: name }];
 }
 
 /** Below the map: protected layers, and those whose budget was shifted. */
 function signs(request: PlanRequest, shown: readonly number[]): readonly Span[] {
-  const text = shown.map((layer) => {
-    if (request.protectedLayers?.includes(layer)) return "P";
-    const factor = request.layerBudgets?.find((budget) => budget.layer === layer)?.factor;
-    return factor === undefined ? " " : factor > 1 ? "+" : "-";
-  }).join("");
+  const text = shown.map((layer) => signOf(request, layer)).join("");
   return text.trim() === "" ? [] : [{ text, bold: true }];
+}
+
+function signOf(request: PlanRequest, layer: number): string {
+  if (request.protectedLayers?.includes(layer)) return "P";
+  const factor = request.layerBudgets?.find((budget) => budget.layer === layer)?.factor;
+  return factor === undefined ? " " : factor > 1 ? "+" : "-";
 }

@@ -11,14 +11,13 @@ import type { View } from "./view.ts";
 const helpKeys: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
   ["The cut", [
     ["← →", "1 % less, 1 % more"],
-    ["shift ← →, [ ]", "5 % less, 5 % more"],
+    ["shift ← → or [ ]", "5 % less, 5 % more"],
     ["s", "what is cut: FFN neurons and KV heads, or one of them"],
-    ["u", "uniform: layers stay alike, loads everywhere; adaptive: each its own, better"],
+    ["u", "uniform: layers alike, loads everywhere; adaptive: better, fewer load it"],
     ["z Z", "undo, redo"],
   ]],
   ["The method", [
-    ["b", "base metric: obs, wanda-sp, wifv, rms"],
-    ["m", "modules per layer and kind: 1, 2, 4, 8"],
+    ["b m", "base metric: obs, wanda-sp, wifv, rms; modules per kind: 1, 2, 4, 8"],
     ["r", "correction after the cut: lsq, bias, none"],
   ]],
   ["One layer (adaptive)", [
@@ -27,8 +26,7 @@ const helpKeys: readonly (readonly [string, readonly (readonly [string, string])
     ["+ -", "cut it more, cut it less than the curves say; others make up"],
   ]],
   ["Measuring", [
-    ["e", "measure the choice now"],
-    ["a", "measure by itself, or only when asked"],
+    ["e a", "measure the choice now; measure by itself, or only when asked"],
     ["c", "compare with a baseline: wanda-sp, flap, magnitude, random"],
     ["g", "continue a prompt, dense and pruned side by side"],
   ]],
@@ -51,7 +49,7 @@ export function helpScreen(width: number, height: number): readonly Line[] {
   const blocks = helpKeys.map(([title, keys]): readonly Line[] => [
     line(title, { bold: true }),
     ...keys.map(([key, does]): Line => [
-      { text: `  ${key.padEnd(16)}`, bold: true },
+      { text: `  ${key.padEnd(17)}`, bold: true },
       { text: does },
     ]),
   ]);
@@ -79,19 +77,23 @@ export function helpScreen(width: number, height: number): readonly Line[] {
  *
  * @param commands Lines of each command, with a title
  * @param copied Whether the first was copied
+ * @param width Columns
  * @param height Rows
  * @returns Exactly `height` lines
  */
 export function commandScreen(
   commands: readonly { readonly title: string; readonly lines: readonly string[] }[],
   copied: boolean,
+  width: number,
   height: number,
 ): readonly Line[] {
+  // A path that is wider than the screen goes on below: cut off it would be of no use.
+  const whole = (text: string) => text.match(new RegExp(`.{1,${width}}`, "gsu")) ?? [];
   return fitHeight([
     [],
     ...commands.flatMap(({ title, lines }) => [
       line(title, { dim: true }),
-      ...lines.map((text) => line(text)),
+      ...lines.flatMap(whole).map((text) => line(text)),
       [],
     ]),
     [

@@ -44,7 +44,7 @@ function overlay(view: View, height: number, commands: CommandsFor): readonly Li
     case "help":
       return helpScreen(columns, height);
     case "command":
-      return commandScreen(commands(columns), ui.overlay!.copied, height);
+      return commandScreen(commands(columns), ui.overlay!.copied, columns, height);
     case "prompt":
       return promptScreen(ui.overlay!.prompt, height);
     case "sample":

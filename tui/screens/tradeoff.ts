@@ -103,19 +103,22 @@ function tradeoffColumns(live: LiveState, width: number): readonly TradeoffColum
   }];
   const taken = (columns: readonly TradeoffColumn[]) =>
     columns.reduce((sum, column) => sum + column.width + 1, 0);
-  const others = [first, ratio, ...sizes, ...compared];
-  const left = width + 1 - taken(others);
+  // Where not all texts would fit, the parameters give way: the choice tells its own above.
+  const wanted = width + 1 - 7 * texts.length;
+  const all = taken([first, ratio, ...sizes, ...compared]) <= wanted;
+  const shownSizes = all ? sizes : sizes.slice(1);
+  const left = width + 1 - taken([first, ratio, ...shownSizes, ...compared]);
   const most = Math.max(0, Math.floor(left / 7));
   const shownTexts = texts.slice(0, most);
   const each = Math.min(10, Math.floor(left / Math.max(1, shownTexts.length)) - 1);
   const textColumns = shownTexts.map(({ name, dense, calibrated }, index): TradeoffColumn => ({
-    heading: calibrated ? name : `${name}°`,
+    heading: [...(calibrated ? name : `°${name}`)].slice(0, each).join(""),
     width: each,
     align: "right",
     dense: formatFigure(dense),
     cell: (row) => mark(row, formatFigure(row.perplexity[index])),
   }));
-  return [first, ...textColumns, ratio, ...compared, ...sizes];
+  return [first, ...textColumns, ratio, ...compared, ...shownSizes];
 }
 
 /** The sparsity that is being measured, if one is. */
