@@ -119,26 +119,31 @@ export class WorkerHost implements TaskRunner {
 
   #listen(worker: WorkerLike): WorkerLike {
     worker.addEventListener("message", (event) => {
-      this.#receive((event as MessageEvent<FromWorker>).data);
+      const message = (event as MessageEvent<FromWorker>).data;
+      if (message.type === "broken") this.#died(worker, message.message);
+      else this.#receive(message);
     });
     const died = (event: Event) => {
       // Otherwise the error would end this thread too.
       event.preventDefault();
-      if (worker !== this.#worker || this.#closed) return;
-      worker.terminate();
-      this.#worker = undefined;
-      const { message } = event as ErrorEvent;
-      const reason = message ? `: ${message.replace(/^Uncaught (\(in promise\) )?/, "")}` : "";
-      this.#failAll(
-        new errors.EngineError(`The thread that ran the model died${reason}; it was replaced`),
-      );
+      this.#died(worker, (event as ErrorEvent).message);
     };
     worker.addEventListener("error", died);
     worker.addEventListener("messageerror", died);
     return worker;
   }
 
-  #receive(message: FromWorker): void {
+  #died(worker: WorkerLike, message: string | undefined): void {
+    if (worker !== this.#worker || this.#closed) return;
+    worker.terminate();
+    this.#worker = undefined;
+    const reason = message ? `: ${message.replace(/^Uncaught (\(in promise\) )?/, "")}` : "";
+    this.#failAll(
+      new errors.EngineError(`The thread that ran the model died${reason}; it was replaced`),
+    );
+  }
+
+  #receive(message: Exclude<FromWorker, { type: "broken" }>): void {
     const pending = this.#pending.get(message.id);
     if (pending === undefined) return;
     if (message.type === "progress") return pending.onProgress?.(message.progress);

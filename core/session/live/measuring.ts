@@ -28,7 +28,7 @@ export interface MeasuringNeeds {
   readonly candidates: () => readonly Candidate[];
   /** What is chosen. */
   readonly chosen: () => PlanRequest;
-  readonly plan: (request: PlanRequest) => Plan;
+  readonly plan: (request: PlanRequest, signal: AbortSignal) => Promise<Plan>;
   /** Whether measuring happens without being asked for. */
   readonly byItself: () => boolean;
   /** Whether the worker is wanted for something else. */
@@ -167,7 +167,8 @@ export class Measuring {
   ): Promise<void> {
     const { runner, evaluation, statistics, plan, onDense, onMeasured } = this.#needs;
     if (candidate === "dense") return onDense(await runner.run("dense", evaluation, watch));
-    const task = { ...evaluation, plan: plan(candidate.request), stats: statistics };
+    const made = await plan(candidate.request, watch.signal);
+    const task = { ...evaluation, plan: made, stats: statistics };
     onMeasured(candidate.request, await runner.run("measure", task, watch));
   }
 }

@@ -5,7 +5,7 @@
 import type { Statistics } from "../../calibrate/types.ts";
 import type { Model } from "../../model/types.ts";
 import { parameterCount, withUnits } from "../../model/units.ts";
-import { draftPlan, makePlan } from "../../plan/make_plan.ts";
+import { draftPlan, finishPlan, type PlanDraft } from "../../plan/make_plan.ts";
 import { OrderCache } from "../../plan/order_cache.ts";
 import type { Plan, PlanRequest } from "../../plan/types.ts";
 import { breathe } from "../../progress.ts";
@@ -88,7 +88,9 @@ export class Planner {
    * @throws {PlanError} if the sparsity cannot be reached
    */
   plan(request: PlanRequest): Plan {
-    return makePlan(this.#model, this.#statistics, request, this.#cache);
+    const draft = draftPlan(this.#model, this.#statistics, request, this.#cache);
+    this.#keep(request, this.#outlookOf(draft));
+    return finishPlan(draft, draft.removals);
   }
 
   /**
@@ -98,33 +100,57 @@ export class Planner {
    * @returns Predicted losses and sizes
    */
   outlook(request: PlanRequest): Outlook {
-    const key = JSON.stringify(request);
-    const known = this.#outlooks.get(key);
+    const known = this.known(request);
     if (known !== undefined) return known;
-    if (this.#outlooks.size >= outlooksKept) this.#outlooks.clear();
-    const made = this.#look(request);
-    this.#outlooks.set(key, made);
-    return made;
-  }
-
-  #look(request: PlanRequest): Outlook {
-    const { architecture, parameters } = this.#model;
     try {
       const draft = draftPlan(this.#model, this.#statistics, request, this.#cache);
-      const layers = [...architecture.layers];
-      draft.orders.forEach(({ layer, structure, order }, index) => {
-        layers[layer] = withUnits(
-          layers[layer],
-          structure,
-          order.length - draft.removals[index],
-        );
-      });
-      const removed = parameterCount(architecture) - parameterCount(architecture, layers);
-      const { learned } = this.#statistics;
-      const losses = learned === undefined ? [] : predictedLosses(draft, learned);
-      return { losses, parameters: parameters - removed };
+      return this.#keep(request, this.#outlookOf(draft));
     } catch (error) {
-      return { losses: [], parameters, problem: (error as Error).message };
+      const { parameters } = this.#model;
+      return this.#keep(request, { losses: [], parameters, problem: (error as Error).message });
     }
+  }
+
+  /**
+   * What a request comes to, if that was looked at before.
+   *
+   * @param request What is asked for
+   * @returns Predicted losses and sizes, or undefined
+   */
+  known(request: PlanRequest): Outlook | undefined {
+    return this.#outlooks.get(JSON.stringify(request));
+  }
+
+  /**
+   * Looks at requests one after the other, letting keys in between.
+   *
+   * @param requests What is asked for
+   * @param signal Cancels it
+   * @throws {CancelledError} if cancelled
+   */
+  async lookAhead(requests: readonly PlanRequest[], signal: AbortSignal): Promise<void> {
+    for (const request of requests) {
+      if (this.known(request) !== undefined) continue;
+      await breathe(signal);
+      this.outlook(request);
+    }
+  }
+
+  #keep(request: PlanRequest, outlook: Outlook): Outlook {
+    if (this.#outlooks.size >= outlooksKept) this.#outlooks.clear();
+    this.#outlooks.set(JSON.stringify(request), outlook);
+    return outlook;
+  }
+
+  #outlookOf(draft: PlanDraft): Outlook {
+    const { architecture, parameters } = this.#model;
+    const layers = [...architecture.layers];
+    draft.orders.forEach(({ layer, structure, order }, index) => {
+      layers[layer] = withUnits(layers[layer], structure, order.length - draft.removals[index]);
+    });
+    const removed = parameterCount(architecture) - parameterCount(architecture, layers);
+    const { learned } = this.#statistics;
+    const losses = learned === undefined ? [] : predictedLosses(draft, learned);
+    return { losses, parameters: parameters - removed };
   }
 }

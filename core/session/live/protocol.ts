@@ -108,6 +108,8 @@ export type FromWorker =
   | { readonly type: "progress"; readonly id: number; readonly progress: Progress }
   | { readonly type: "event"; readonly id: number; readonly event: TaskEvent }
   | { readonly type: "done"; readonly id: number; readonly result: unknown }
+  /** Something broke outside any task: the worker is of no more use. */
+  | { readonly type: "broken"; readonly id: -1; readonly message: string }
   | {
     readonly type: "failed";
     readonly id: number;

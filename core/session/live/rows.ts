@@ -160,5 +160,6 @@ export function candidates(
     ])
     .filter((each) => each.request.sparsity > 0 && source.measured(each.request) === undefined)
     .filter((each) => each.isBaseline || source.outlook(each.request)?.problem === undefined)
-    .sort((a, b) => a.far - b.far);
+    .sort((a, b) => a.far - b.far)
+    .map(({ request, isBaseline }) => ({ request, isBaseline }));
 }

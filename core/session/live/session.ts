@@ -26,7 +26,7 @@ import type { TaskRunner } from "./host.ts";
 import { Measuring } from "./measuring.ts";
 import { Planner } from "./planner.ts";
 import type { EvaluationTask, TaskEvent } from "./protocol.ts";
-import { candidates, type RowSource, tradeoffRows } from "./rows.ts";
+import { candidates, type RowSource, rowSparsities, tradeoffRows } from "./rows.ts";
 import { type Activity, firstState, type LiveState } from "./state.ts";
 
 /** What a session is opened with. */
@@ -75,6 +75,7 @@ export class LiveSession {
   #temporary: string | undefined;
   #calibrating: AbortController | undefined;
   #preparing: AbortController | undefined;
+  #looking: AbortController | undefined;
   #foreground: AbortController | undefined;
 
   /**
@@ -295,6 +296,7 @@ export class LiveSession {
     this.#listeners.clear();
     this.#measuring?.close();
     this.#preparing?.abort();
+    this.#looking?.abort();
     this.#runner.close();
     if (this.#temporary !== undefined) {
       await Deno.remove(this.#temporary, { recursive: true }).catch(() => undefined);
@@ -386,6 +388,9 @@ export class LiveSession {
     await store.load();
     this.#store = store;
     this.#planner = new Planner(model, statistics);
+    await this.#planner.prepare(this.#history!.present, {
+      onOrder: (done, total) => this.#set({ activity: ordering(done, total) }),
+    });
     const dense = store.get("dense");
     this.#set({
       phase: "ready",
@@ -417,7 +422,11 @@ export class LiveSession {
       isDenseKnown: () => store.get("dense") !== undefined,
       candidates: () => candidates(this.#rowSource()),
       chosen: () => this.#history!.present,
-      plan: (request) => this.#planner!.plan(request),
+      plan: async (request, signal) => {
+        // A baseline has orders of its own, which are made without holding up keys.
+        await this.#planner!.prepare(request, { signal });
+        return this.#planner!.plan(request);
+      },
       byItself: () => this.#state.measuresByItself,
       // Where orders are being made, what is best cannot be known yet.
       isBusy: () => this.#foreground !== undefined || this.#preparing !== undefined,
@@ -442,6 +451,7 @@ export class LiveSession {
   /** Makes a choice the present one: its plan and rows follow, at once where orders are there. */
   #choose(history: History): void {
     this.#history = history;
+    this.#looking?.abort();
     const { present, past, future } = history;
     this.#preparing?.abort();
     this.#preparing = undefined;
@@ -463,14 +473,7 @@ export class LiveSession {
     try {
       await this.#planner!.prepare(request, {
         signal: controller.signal,
-        onOrder: (done, total) =>
-          this.#set({
-            activity: {
-              kind: "orders",
-              label: "ordering units",
-              progress: { stage: "plan", done, total, unit: "orders" },
-            },
-          }),
+        onOrder: (done, total) => this.#set({ activity: ordering(done, total) }),
       });
     } catch (error) {
       if (error instanceof CancelledError) return;
@@ -488,6 +491,22 @@ export class LiveSession {
       this.#set({ plan: this.#planner!.plan(request), problem: undefined });
     } catch (error) {
       this.#set({ problem: (error as Error).message });
+    }
+    this.#refresh();
+    void this.#lookAhead(request);
+  }
+
+  /** The other rows follow the choice, one by one. */
+  async #lookAhead(request: PlanRequest): Promise<void> {
+    this.#looking?.abort();
+    const controller = new AbortController();
+    this.#looking = controller;
+    const others = rowSparsities(request).map((sparsity) => ({ ...request, sparsity }));
+    try {
+      await this.#planner!.lookAhead(others, controller.signal);
+    } catch {
+      // A newer choice has its own.
+      return;
     }
     this.#refresh();
     this.#measuring?.schedule();
@@ -513,7 +532,7 @@ export class LiveSession {
         tokensPerSecond: denseTokensPerSecond,
       },
       measured: (wanted) => this.#store?.get(JSON.stringify(wanted)),
-      outlook: (wanted) => planner.missing(wanted) > 0 ? undefined : planner.outlook(wanted),
+      outlook: (wanted) => planner.known(wanted),
     };
   }
 
@@ -577,4 +596,9 @@ export class LiveSession {
     this.#state = { ...this.#state, ...part };
     for (const listener of this.#listeners) listener(this.#state);
   }
+}
+
+function ordering(done: number, total: number): Activity {
+  const progress = { stage: "plan", done, total, unit: "orders" } as const;
+  return { kind: "orders", label: "ordering units", progress };
 }

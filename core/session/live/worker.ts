@@ -20,6 +20,16 @@ const tasks = createTasks();
 const running = new Map<number, AbortController>();
 let last: Promise<void> = Promise.resolve();
 
+// Deno would write such an error across the screen; the session tells it in its own place.
+globalThis.addEventListener("error", (event) => broken(event, event.error));
+globalThis.addEventListener("unhandledrejection", (event) => broken(event, event.reason));
+
+function broken(event: Event, reason: unknown): void {
+  event.preventDefault();
+  const message = reason instanceof Error ? reason.message : String(reason);
+  scope.postMessage({ type: "broken", id: -1, message });
+}
+
 scope.onmessage = ({ data }) => {
   if (data.type === "cancel") return void running.get(data.id)?.abort(new Error("Cancelled"));
   const controller = new AbortController();
