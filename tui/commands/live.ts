@@ -49,7 +49,9 @@ async function runLive(
       "Cannot open the session without a terminal: use gprune prune, or run it in a terminal",
     );
   }
-  // Ink and React are loaded here alone, so that other commands start without them.
+  // Ink and React are loaded here alone, so that other commands start without them. React looks at this once, and
+  // checks itself at every drawing unless it is told not to.
+  if (Deno.env.get("NODE_ENV") === undefined) Deno.env.set("NODE_ENV", "production");
   const { openLive } = await import("../live/open.ts");
   const ending = await openLive(context, options, asks);
   for (const line of ending.lines) terminal.write(`${line}\n`);

@@ -86,7 +86,7 @@ export function layerLine(live: LiveState, layer: number): Line {
     { text: ` of 0–${live.model!.layers.length - 1}   ` },
     { text: `FFN width ${ratio(before.ffnWidth, after.ffnKept.length)}   ` },
     { text: `KV heads ${ratio(before.keyValueHeads, heads)}` },
-    { text: ` (${ratio(before.queryHeads, heads * queries)} query heads)` },
+    { text: queries === 1 ? "" : ` (${ratio(before.queryHeads, heads * queries)} query)` },
     ...marks(request, layer),
   ];
 }

@@ -13,11 +13,11 @@ const helpKeys: readonly (readonly [string, readonly (readonly [string, string])
     ["← →", "1 % less, 1 % more"],
     ["shift ← → or [ ]", "5 % less, 5 % more"],
     ["s", "what is cut: FFN neurons and KV heads, or one of them"],
-    ["u", "uniform: layers alike, loads everywhere; adaptive: better, fewer load it"],
+    ["u", "uniform: layers alike, loads anywhere; adaptive: loses less"],
     ["z Z", "undo, redo"],
   ]],
   ["The method", [
-    ["b m", "base metric: obs, wanda-sp, wifv, rms; modules per kind: 1, 2, 4, 8"],
+    ["b m", "base metric (obs, wanda-sp, wifv, rms); modules (1, 2, 4, 8)"],
     ["r", "correction after the cut: lsq, bias, none"],
   ]],
   ["One layer (adaptive)", [

@@ -2,8 +2,7 @@
  * Lines of styled text: what screens are made of, before anything is drawn.
  * @module
  */
-import stringWidth from "string-width";
-import { pad, truncate } from "../format.ts";
+import { columnsOf, pad, truncate } from "../format.ts";
 
 /** How a piece of text looks. Nothing may be told by colour alone. */
 export interface Style {
@@ -40,33 +39,41 @@ export function line(text: string, style: Style = {}): Line {
  * @returns Columns on a terminal
  */
 export function lineWidth(spans: Line): number {
-  return spans.reduce((sum, { text }) => sum + stringWidth(text), 0);
+  return spans.reduce((sum, { text }) => sum + columnsOf(text), 0);
 }
 
 /**
- * Makes a line as wide as it should be: cut with an ellipsis, or filled with spaces.
+ * Cuts a line, with an ellipsis where something is gone.
+ *
+ * @param spans The line
+ * @param width Columns
+ * @returns A line of at most so many columns
+ */
+export function cutLine(spans: Line, width: number): Line {
+  if (lineWidth(spans) <= width) return spans;
+  const cut: Span[] = [];
+  let left = width;
+  for (const span of spans) {
+    const own = columnsOf(span.text);
+    // What fills the rest exactly is not all: its last column makes way for the ellipsis.
+    if (own >= left) return [...cut, { ...span, text: truncate(`${span.text} `, left) }];
+    cut.push(span);
+    left -= own;
+  }
+  return cut;
+}
+
+/**
+ * Makes a line as wide as it should be: cut, or filled with spaces.
  *
  * @param spans The line
  * @param width Columns
  * @returns A line of exactly so many columns
  */
 export function fitLine(spans: Line, width: number): Line {
-  const fitted: Span[] = [];
-  let left = width;
-  for (const [index, span] of spans.entries()) {
-    const own = stringWidth(span.text);
-    const rest = spans.slice(index + 1).some(({ text }) => text !== "");
-    if (own > left || (own === left && rest)) {
-      // An ellipsis stands for all that is gone, so the last column of what fits must give way to it.
-      const text = own > left ? truncate(span.text, left) : truncate(`${span.text} `, left);
-      fitted.push({ ...span, text });
-      left -= stringWidth(text);
-      break;
-    }
-    fitted.push(span);
-    left -= own;
-  }
-  return left > 0 ? [...fitted, { text: " ".repeat(left) }] : fitted;
+  const cut = cutLine(spans, width);
+  const left = width - lineWidth(cut);
+  return left > 0 ? [...cut, { text: " ".repeat(left) }] : cut;
 }
 
 /**
