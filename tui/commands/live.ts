@@ -33,8 +33,8 @@ export function addLive(program: Program, context: CommandContext): void {
       stats,
       request: requestOf(options),
     };
-    // Whoever gives a model or any option knows what to open.
-    await runLive(context, live, model === undefined && context.args.length <= 1);
+    // Statistics belong to a model: who names them knows which.
+    await runLive(context, live, model === undefined && stats === undefined);
   });
 }
 
@@ -94,6 +94,6 @@ function liveCommand(program: Program) {
     .addOption(option.debugOption)
     .addHelpText(
       "after",
-      "\nExamples:\n  gprune tui                    asks which model\n  gprune tui ./my-model --shape adaptive",
+      "\nExamples:\n  gprune tui                    asks which model\n  gprune tui embedded           the embedded model, without questions\n  gprune tui ./my-model --shape adaptive",
     );
 }

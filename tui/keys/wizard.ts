@@ -53,7 +53,8 @@ export interface WizardResult {
   readonly model?: string;
   /** A folder of texts, or nothing for the embedded ones. */
   readonly textFolder?: string;
-  readonly structures: readonly Structure[];
+  /** What may be cut; undefined where that was not asked. */
+  readonly structures?: readonly Structure[];
 }
 
 /** What a key comes to. */
@@ -70,9 +71,14 @@ export interface WizardOutcome {
  *
  * @param recent Models that were opened before, the latest first
  * @param problem What went wrong last time
+ * @param answered Questions that the command line has answered
  * @returns The state before any key
  */
-export function firstWizard(recent: readonly string[], problem?: string): WizardState {
+export function firstWizard(
+  recent: readonly string[],
+  problem?: string,
+  answered: readonly ("texts" | "structures")[] = [],
+): WizardState {
   const embedded: Choice = {
     label: "The embedded model",
     hint: "tiny, comes with gprune, nothing to download",
@@ -100,8 +106,13 @@ export function firstWizard(recent: readonly string[], problem?: string): Wizard
       },
     ],
   };
+  const questions = [
+    models,
+    ...(answered.includes("texts") ? [] : [textQuestion]),
+    ...(answered.includes("structures") ? [] : [structureQuestion]),
+  ];
   return {
-    questions: [models, textQuestion, structureQuestion],
+    questions,
     step: 0,
     at: 0,
     answers: [],
@@ -209,7 +220,7 @@ function back(state: WizardState): WizardState {
 }
 
 function resultOf(answers: readonly Answer[]): WizardResult {
-  let result: WizardResult = { structures: ["ffn", "heads"] };
+  let result: WizardResult = {};
   for (const each of answers) {
     if (each.type === "model") result = { ...result, model: each.model };
     if (each.type === "texts") result = { ...result, textFolder: each.folder };

@@ -76,7 +76,7 @@ export class Controller {
   constructor(needs: ControllerNeeds) {
     this.#needs = needs;
     this.ended = new Promise((resolve) => this.#end = resolve);
-    if (needs.recent !== undefined) this.#wizard = firstWizard(needs.recent);
+    if (needs.recent !== undefined) this.#wizard = this.#firstWizard();
     else this.#open(needs.options);
   }
 
@@ -164,6 +164,15 @@ export class Controller {
     return this.#ui.overlay?.type === "prompt" || this.#ui.overlay?.type === "write";
   }
 
+  /** The command line may have answered some questions. */
+  #firstWizard(problem?: string): WizardState {
+    const { calibration, request } = this.#needs.options;
+    return firstWizard(this.#needs.recent ?? ["embedded"], problem, [
+      ...(calibration === undefined ? [] : ["texts" as const]),
+      ...(request?.structures === undefined ? [] : ["structures" as const]),
+    ]);
+  }
+
   #pressWizard(wizard: WizardState, key: Key): void {
     const { state, result, quits } = pressWizard(wizard, key);
     this.#wizard = state;
@@ -178,7 +187,7 @@ export class Controller {
       this.#wizard = undefined;
       this.#open(options);
     } catch (error) {
-      this.#wizard = firstWizard(this.#needs.recent ?? [], (error as Error).message);
+      this.#wizard = this.#firstWizard((error as Error).message);
     }
     this.#changed();
   }
@@ -195,7 +204,7 @@ export class Controller {
 
   /** After a failure the questions come again, with what went wrong. */
   #again(session: LiveSession): void {
-    this.#wizard = firstWizard(this.#needs.recent ?? ["embedded"], session.state.failure);
+    this.#wizard = this.#firstWizard(session.state.failure);
     this.#session = undefined;
     void session.close();
     this.#changed();

@@ -35,8 +35,10 @@ export async function openLive(
     answered: async ({ model, textFolder, structures }) => ({
       ...options,
       model: paths.model(model),
-      calibration: textFolder === undefined ? undefined : await textsIn(paths.file(textFolder)),
-      request: { ...options.request, structures },
+      calibration: textFolder === undefined
+        ? options.calibration
+        : await textsIn(paths.file(textFolder)),
+      request: { ...options.request, structures: structures ?? options.request?.structures },
     }),
     paths,
     now: terminal.now,
