@@ -51,6 +51,8 @@ export function pruneWords(source: CommandSource, output: readonly string[]): re
     ...requestWords(source),
     ...textWords("--eval", evaluation, source),
     ...["--eval-windows", String(evalWindows)],
+    ...textWords("--task", settings.tasks, source),
+    ...(settings.choiceTasks === false ? ["--no-choice"] : []),
     ...output,
   ];
 }

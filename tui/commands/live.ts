@@ -4,6 +4,7 @@
  */
 import { GpruneError } from "../../core/errors.ts";
 import type { LiveOptions } from "../../core/session/live/session.ts";
+import type { LiveStart } from "../live/start.ts";
 import { type CommandContext, InterruptedError, pathsOf, type Program } from "../context.ts";
 import * as option from "../options.ts";
 import { checkScoreDomains, requestOf } from "../request.ts";
@@ -30,18 +31,21 @@ export function addLive(program: Program, context: CommandContext): void {
       seed: options.seed,
       evaluation: paths.texts(options.eval),
       evalWindows: options.evalWindows,
+      tasks: paths.texts(options.task),
+      choiceTasks: options.choice ? undefined : false,
       stats,
       request: requestOf(options),
     };
     // Statistics belong to a model: who names them knows which.
-    await runLive(context, live, model === undefined && stats === undefined);
+    const asks = model === undefined && stats === undefined;
+    await runLive(context, live, { asks, folder: options.out, dataType: options.dtype });
   });
 }
 
 async function runLive(
   context: CommandContext,
   options: LiveOptions,
-  asks: boolean,
+  how: LiveStart,
 ): Promise<void> {
   const { terminal } = context;
   if (!terminal.outputIsTerminal) {
@@ -53,7 +57,7 @@ async function runLive(
   // checks itself at every drawing unless it is told not to.
   if (Deno.env.get("NODE_ENV") === undefined) Deno.env.set("NODE_ENV", "production");
   const { openLive } = await import("../live/open.ts");
-  const ending = await openLive(context, options, asks);
+  const ending = await openLive(context, options, how);
   for (const line of ending.lines) terminal.write(`${line}\n`);
   if (ending.error !== undefined) throw ending.error;
   if (ending.interrupted) throw new InterruptedError("Interrupted");
@@ -90,6 +94,10 @@ function liveCommand(program: Program) {
     .addOption(option.seedOption)
     .addOption(option.evalOption)
     .addOption(option.liveEvalWindowsOption)
+    .addOption(option.taskOption)
+    .addOption(option.noChoiceOption)
+    .addOption(option.outOption)
+    .addOption(option.dtypeOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
     .addHelpText(

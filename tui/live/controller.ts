@@ -4,7 +4,7 @@
  */
 import {
   type LiveOptions,
-  LiveSession,
+  type LiveSession,
   sessionBaselines,
 } from "../../core/session/live/session.ts";
 import type { LiveState } from "../../core/session/live/state.ts";
@@ -22,6 +22,7 @@ import { advance, type ProgressState } from "../progress_line.ts";
 import { screenOf } from "../screens/screen.ts";
 import type { Line } from "../screens/spans.ts";
 import { wizardScreen } from "../screens/wizard_screen.ts";
+import type { LiveStart } from "./start.ts";
 import { Writing } from "./writing.ts";
 import type { Paths } from "../context.ts";
 
@@ -37,6 +38,8 @@ export interface ControllerNeeds {
   readonly answered: (result: WizardResult) => Promise<LiveOptions>;
   /** Paths as the user means them. */
   readonly paths: Paths;
+  /** What is preset in the form for writing. */
+  readonly start: LiveStart;
   /** Milliseconds of a clock that only goes forwards. */
   readonly now: () => number;
   /** Resident memory of this process. */
@@ -197,7 +200,7 @@ export class Controller {
     this.#session = session;
     this.#ui = firstUi;
     this.#paces.clear();
-    this.#writing = new Writing(session, this.#needs.paths);
+    this.#writing = new Writing(session, this.#needs.paths, this.#needs.start);
     session.subscribe((state) => this.#took(state));
     void session.start();
   }

@@ -8,6 +8,7 @@ import { type LiveOptions, LiveSession } from "../../core/session/live/session.t
 import { textsIn } from "../../core/session/live/texts.ts";
 import { type CommandContext, pathsOf } from "../context.ts";
 import { runApp } from "./app.tsx";
+import type { LiveStart } from "./start.ts";
 import { Controller, type Ending } from "./controller.ts";
 
 /**
@@ -15,17 +16,17 @@ import { Controller, type Ending } from "./controller.ts";
  *
  * @param context The command's context
  * @param options Which model, which texts, what is chosen at first
- * @param asks Whether the questions come first
+ * @param start Whether the questions come first, and what is preset
  * @returns How it ended; the terminal is then as it was
  */
 export async function openLive(
   context: CommandContext,
   options: LiveOptions,
-  asks: boolean,
+  start: LiveStart,
 ): Promise<Ending> {
   const { terminal, colors, signal } = context;
   const paths = pathsOf(context);
-  const recent = asks
+  const recent = start.asks
     ? (await recentModels(sessionsFolder())).map(({ source }) => source)
     : undefined;
   const controller = new Controller({
@@ -41,6 +42,7 @@ export async function openLive(
       request: { ...options.request, structures: structures ?? options.request?.structures },
     }),
     paths,
+    start,
     now: terminal.now,
     memoryBytes: () => Deno.memoryUsage().rss,
     // OSC 52: terminals that allow it put the text on the clipboard.

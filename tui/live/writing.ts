@@ -14,6 +14,7 @@ import {
   pruneWords,
 } from "../command_text.ts";
 import type { Paths } from "../context.ts";
+import type { LiveStart } from "./start.ts";
 import type { WriteForm } from "../keys/write_form.ts";
 import { modelName } from "../paths.ts";
 
@@ -21,6 +22,7 @@ import { modelName } from "../paths.ts";
 export class Writing {
   readonly #session: LiveSession;
   readonly #paths: Paths;
+  readonly #start: LiveStart;
   #form: WriteForm | undefined;
 
   /**
@@ -28,9 +30,11 @@ export class Writing {
    *
    * @param session The session
    * @param paths Paths as the user means them
+   * @param start What is preset
    */
-  constructor(session: LiveSession, paths: Paths) {
+  constructor(session: LiveSession, paths: Paths, start: LiveStart) {
     this.#session = session;
+    this.#start = start;
     this.#paths = paths;
   }
 
@@ -43,12 +47,12 @@ export class Writing {
       outputs().map(({ format, storages }, index) => ({
         format,
         storages,
-        storage: 0,
+        storage: Math.max(0, storages.indexOf(this.#start.dataType ?? "")),
         chosen: index === 0,
       }));
     return {
       what: this.#form?.what ?? "model",
-      folder: base,
+      folder: this.#start.folder ?? base,
       planFile: `${base}.plan.json`,
       formats,
       force: false,

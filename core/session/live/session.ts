@@ -23,17 +23,16 @@ import {
 import { type Change, changeRequest, type History, redo, remember, undo } from "./choices.ts";
 import { MeasurementStore, rememberModel, sessionsFolder } from "./folder.ts";
 import type { TaskRunner } from "./host.ts";
-import { Measuring } from "./measuring.ts";
 import { Planner } from "./planner.ts";
-import type { EvaluationTask, TaskEvent } from "./protocol.ts";
-import { candidates, type RowSource, rowSparsities, tradeoffRows } from "./rows.ts";
+import type { TaskEvent } from "./protocol.ts";
 import { type Activity, firstState, type LiveState } from "./state.ts";
+import { Tradeoff } from "./tradeoff.ts";
 
 /** What a session is opened with. */
 export interface LiveOptions
   extends
     Pick<PruneOptions, "model" | "revision" | "calibration" | "self" | "seed">,
-    Pick<PruneOptions, "evaluation" | "evalWindows" | "stats"> {
+    Pick<PruneOptions, "evaluation" | "evalWindows" | "tasks" | "choiceTasks" | "stats"> {
   /** What runs the model. Default `auto`. */
   readonly engine?: "auto" | "onnx" | "webgpu";
   /** Windows per domain. Default 32, which is enough to choose by and done soon. */
@@ -70,12 +69,10 @@ export class LiveSession {
   #model: Model | undefined;
   #planner: Planner | undefined;
   #history: History | undefined;
-  #measuring: Measuring | undefined;
-  #store: MeasurementStore | undefined;
+  #tradeoff: Tradeoff | undefined;
   #temporary: string | undefined;
   #calibrating: AbortController | undefined;
   #preparing: AbortController | undefined;
-  #looking: AbortController | undefined;
   #foreground: AbortController | undefined;
 
   /**
@@ -176,13 +173,13 @@ export class LiveSession {
    */
   compareWith(baseline: Method | undefined): void {
     this.#set({ baseline });
-    this.#refresh();
-    this.#measuring?.schedule();
+    this.#tradeoff?.refresh();
+    this.#tradeoff?.measuring.schedule();
   }
 
   /** Measures the choice now. */
   measureNow(): void {
-    this.#measuring?.now();
+    this.#tradeoff?.measuring.now();
   }
 
   /**
@@ -192,7 +189,7 @@ export class LiveSession {
    */
   setMeasuring(measuresByItself: boolean): void {
     this.#set({ measuresByItself });
-    this.#measuring?.schedule();
+    this.#tradeoff?.measuring.schedule();
   }
 
   /**
@@ -235,10 +232,11 @@ export class LiveSession {
     const { request, statistics } = this.#state;
     if (request === undefined || statistics === undefined) return false;
     const { model, revision, engine, evaluation, evalWindows } = this.settings;
+    const { tasks, choiceTasks } = this.settings;
     const task = {
       ...request,
       ...options,
-      ...{ model, revision, engine, evaluation, evalWindows },
+      ...{ model, revision, engine, evaluation, evalWindows, tasks, choiceTasks },
       seqLen: this.#state.evaluation?.seqLen,
       stats: statistics,
       refine: false,
@@ -294,9 +292,8 @@ export class LiveSession {
   /** Ends the session and frees what it holds. */
   async close(): Promise<void> {
     this.#listeners.clear();
-    this.#measuring?.close();
+    this.#tradeoff?.close();
     this.#preparing?.abort();
-    this.#looking?.abort();
     this.#runner.close();
     if (this.#temporary !== undefined) {
       await Deno.remove(this.#temporary, { recursive: true }).catch(() => undefined);
@@ -386,9 +383,9 @@ export class LiveSession {
     };
     const store = new MeasurementStore(prepared.folder, conditions);
     await store.load();
-    this.#store = store;
-    this.#planner = new Planner(model, statistics);
-    await this.#planner.prepare(this.#history!.present, {
+    const planner = new Planner(model, statistics);
+    this.#planner = planner;
+    await planner.prepare(this.#history!.present, {
       onOrder: (done, total) => this.#set({ activity: ordering(done, total) }),
     });
     const dense = store.get("dense");
@@ -405,53 +402,29 @@ export class LiveSession {
         dense: dense?.perplexity[index],
       })),
     });
-    this.#measuring = this.#startMeasuring(prepared.path, {
-      evaluation,
-      evalWindows: windows,
-      seqLen,
-    });
-    this.#choose(this.#history!);
-  }
-
-  #startMeasuring(statistics: string, evaluation: EvaluationTask): Measuring {
-    const store = this.#store!;
-    return new Measuring({
+    this.#tradeoff = new Tradeoff({
+      model,
+      planner,
+      store,
       runner: this.#runner,
-      statistics,
-      evaluation,
-      isDenseKnown: () => store.get("dense") !== undefined,
-      candidates: () => candidates(this.#rowSource()),
+      statistics: prepared.path,
+      evaluation: { evaluation, evalWindows: windows, seqLen },
       chosen: () => this.#history!.present,
-      plan: async (request, signal) => {
-        // A baseline has orders of its own, which are made without holding up keys.
-        await this.#planner!.prepare(request, { signal });
-        return this.#planner!.plan(request);
-      },
-      byItself: () => this.#state.measuresByItself,
       // Where orders are being made, what is best cannot be known yet.
       isBusy: () => this.#foreground !== undefined || this.#preparing !== undefined,
+      state: () => this.#state,
+      set: (part) => this.#set(part),
       onActivity: (activity) => {
         if (this.#foreground === undefined) this.#set({ activity });
       },
-      onDense: (found) => {
-        store.set("dense", found);
-        const { perplexity, tokensPerSecond } = found;
-        const texts = this.#state.texts.map((text, i) => ({ ...text, dense: perplexity[i] }));
-        this.#set({ texts, denseTokensPerSecond: tokensPerSecond });
-        this.#refresh();
-      },
-      onMeasured: (request, found) => {
-        store.set(JSON.stringify(request), found);
-        this.#refresh();
-      },
-      onError: (error) => this.#note(error.message, true),
+      note: (message, isError) => this.#note(message, isError),
     });
+    this.#choose(this.#history!);
   }
 
   /** Makes a choice the present one: its plan and rows follow, at once where orders are there. */
   #choose(history: History): void {
     this.#history = history;
-    this.#looking?.abort();
     const { present, past, future } = history;
     this.#preparing?.abort();
     this.#preparing = undefined;
@@ -469,7 +442,7 @@ export class LiveSession {
   async #prepare(request: PlanRequest): Promise<void> {
     const controller = new AbortController();
     this.#preparing = controller;
-    this.#measuring?.stop();
+    this.#tradeoff?.measuring.stop();
     try {
       await this.#planner!.prepare(request, {
         signal: controller.signal,
@@ -492,52 +465,7 @@ export class LiveSession {
     } catch (error) {
       this.#set({ problem: (error as Error).message });
     }
-    this.#refresh();
-    void this.#lookAhead(request);
-  }
-
-  /** The other rows follow the choice, one by one. */
-  async #lookAhead(request: PlanRequest): Promise<void> {
-    this.#looking?.abort();
-    const controller = new AbortController();
-    this.#looking = controller;
-    const others = rowSparsities(request).map((sparsity) => ({ ...request, sparsity }));
-    try {
-      await this.#planner!.lookAhead(others, controller.signal);
-    } catch {
-      // A newer choice has its own.
-      return;
-    }
-    this.#refresh();
-    this.#measuring?.schedule();
-  }
-
-  #rowSource(): RowSource {
-    const planner = this.#planner!;
-    const { baseline, denseTokensPerSecond, model, texts } = this.#state;
-    const request = this.#history!.present;
-    const { layers } = this.#model!.architecture;
-    return {
-      request,
-      baseline: baseline === undefined ? undefined : (sparsity) =>
-        resolveRequest(
-          { method: baseline, sparsity, structures: request.structures, seed: request.seed },
-          layers,
-        ),
-      texts,
-      domains: planner.domains,
-      dense: {
-        parameters: model!.parameters,
-        bytes: model!.bytes,
-        tokensPerSecond: denseTokensPerSecond,
-      },
-      measured: (wanted) => this.#store?.get(JSON.stringify(wanted)),
-      outlook: (wanted) => planner.known(wanted),
-    };
-  }
-
-  #refresh(): void {
-    if (this.#planner !== undefined) this.#set({ rows: tradeoffRows(this.#rowSource()) });
+    this.#tradeoff?.follow(request);
   }
 
   /** Work that was asked for goes before measuring. */
@@ -554,7 +482,7 @@ export class LiveSession {
     }
     const controller = new AbortController();
     this.#foreground = controller;
-    this.#measuring?.stop();
+    this.#tradeoff?.measuring.stop();
     this.#set({ activity: about, notice: undefined });
     try {
       await work(controller.signal, (progress) => this.#set({ activity: { ...about, progress } }));
@@ -566,7 +494,7 @@ export class LiveSession {
     } finally {
       this.#foreground = undefined;
       this.#set({ activity: undefined });
-      this.#measuring?.schedule();
+      this.#tradeoff?.measuring.schedule();
     }
   }
 
