@@ -29,22 +29,6 @@ export function predictDamage(
   return result;
 }
 
-/**
- * Predicts the loss at one relative output error; see {@linkcode predictDamage}, which does the same for all.
- *
- * @param curve Measured points
- * @param damage The measured losses to follow, one per point of the curve
- * @param error Relative output error
- * @returns Nats per token
- */
-export function predictLoss(
-  curve: DamageCurve,
-  damage: readonly number[],
-  error: number,
-): number {
-  return interpolate(anchors(curve.relativeErrors, damage), error);
-}
-
 interface Anchor {
   readonly error: number;
   readonly loss: number;

@@ -17,6 +17,7 @@ export class OrderCache {
   readonly #statistics: Statistics;
   readonly #orders = new Map<string, Map<string, UnitOrder>>();
   readonly #damage = new WeakMap<UnitOrder, Float64Array>();
+  readonly #perDomain = new WeakMap<UnitOrder, readonly Float64Array[]>();
 
   /**
    * Starts empty.
@@ -57,6 +58,23 @@ export class OrderCache {
     if (found !== undefined) return found;
     const made = damageOf(order, this.#statistics.learned);
     this.#damage.set(order, made);
+    return made;
+  }
+
+  /**
+   * The predicted damage of an order on every learned domain by itself, made at the first call.
+   *
+   * @param order An order that this cache gave
+   * @returns Nats per token, `[domains][units + 1]`; none where nothing was learned
+   */
+  damagePerDomain(order: UnitOrder): readonly Float64Array[] {
+    const found = this.#perDomain.get(order);
+    if (found !== undefined) return found;
+    const { learned } = this.#statistics;
+    const made = (learned?.domains ?? []).map((_, domain, all) =>
+      damageOf(order, learned, all.map((_, d) => d === domain ? 1 : 0))
+    );
+    this.#perDomain.set(order, made);
     return made;
   }
 

@@ -75,7 +75,9 @@ export class Planner {
     const missing = this.#cache.missing(request);
     for (const [index, { layer, structure }] of missing.entries()) {
       await breathe(options.signal);
-      this.#cache.damage(this.#cache.order(layer, structure, request));
+      const order = this.#cache.order(layer, structure, request);
+      this.#cache.damage(order);
+      this.#cache.damagePerDomain(order);
       options.onOrder?.(index + 1, missing.length);
     }
   }
@@ -149,8 +151,7 @@ export class Planner {
       layers[layer] = withUnits(layers[layer], structure, order.length - draft.removals[index]);
     });
     const removed = parameterCount(architecture) - parameterCount(architecture, layers);
-    const { learned } = this.#statistics;
-    const losses = learned === undefined ? [] : predictedLosses(draft, learned);
-    return { losses, parameters: parameters - removed };
+    const damage = draft.orders.map((order) => this.#cache.damagePerDomain(order));
+    return { losses: predictedLosses(draft, damage), parameters: parameters - removed };
   }
 }

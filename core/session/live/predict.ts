@@ -2,8 +2,6 @@
  * Predicted perplexity: what the learned damage says of a plan, put right by what has been measured so far.
  * @module
  */
-import type { LearnedDamage } from "../../calibrate/types.ts";
-import { predictLoss } from "../../plan/damage.ts";
 import type { PlanDraft } from "../../plan/make_plan.ts";
 import { domainWeights } from "../../plan/weights.ts";
 
@@ -11,23 +9,17 @@ import { domainWeights } from "../../plan/weights.ts";
  * The loss that a draft's allocation is predicted to add, as if the damage of its parts added up.
  *
  * @param draft The draft
- * @param learned What was measured of single layers
- * @returns Nats per token for each of the learned domains
+ * @param damage The predicted damage of each order on each domain, `[orders][domains][units + 1]`
+ * @returns Nats per token for each domain; none where nothing was learned
  */
-export function predictedLosses(draft: PlanDraft, learned: LearnedDamage): readonly number[] {
-  const losses = learned.domains.map(() => 0);
-  draft.orders.forEach((order, index) => {
-    const curve = learned.curves.find(({ layer, structure }) =>
-      layer === order.layer && structure === order.structure
-    );
-    const removed = draft.removals[index];
-    if (curve === undefined || removed === 0) return;
-    for (const domain of losses.keys()) {
-      const damage = curve.damagePerDomain.map((row) => row[domain]);
-      losses[domain] += predictLoss(curve, damage, order.relativeError[removed]);
-    }
-  });
-  return losses;
+export function predictedLosses(
+  draft: PlanDraft,
+  damage: readonly (readonly Float64Array[])[],
+): readonly number[] {
+  const [first = []] = damage;
+  return first.map((_, domain) =>
+    damage.reduce((sum, own, index) => sum + own[domain][draft.removals[index]], 0)
+  );
 }
 
 /**
