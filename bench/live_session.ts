@@ -42,16 +42,16 @@ try {
   await terminal.press("Enter");
   await terminal.until(/Running texts, layer by layer +█/);
   await frame("calibrating");
-  await terminal.until(/▸ 30 %/, 300);
-  await terminal.until(/dense +1\.\d/, 120);
+  await terminal.until(/▸ 30 %/, 900);
+  await terminal.until(/dense +1\.\d/, 600);
   await frame("the main screen: predictions before the first measurement");
   await terminal.press("u", "S-Right", "S-Right", "Down", "Down");
-  await terminal.until(/▸ 40 %[ …] +\d[^~\n]*\n/, 300);
+  await terminal.until(/▸ 40 %[ …] +\d[^~\n]*\n/, 900);
   await frame("adaptive, 40 %: measured");
   await terminal.press("c");
   // Six texts, the ratio, the baseline's ratio.
-  await terminal.until(/▸ 40 %[ …](?: +[\d.]+){8} +\d/, 300);
-  await terminal.until(/ 50 %[ …](?: +[\d.]+){8} +\d/, 300);
+  await terminal.until(/▸ 40 %[ …](?: +[\d.]+){8} +\d/, 900);
+  await terminal.until(/ 50 %[ …](?: +[\d.]+){8} +\d/, 900);
   await frame("compared with Wanda-sp; other rows filled in");
   await Deno.mkdir(results, { recursive: true });
   const picture = terminalSvg(
@@ -63,12 +63,12 @@ try {
   await terminal.press("x");
   await frame("the command that does the same");
   await terminal.press("Escape", "g", "Enter");
-  await terminal.until(/^g another prompt/m, 120);
+  await terminal.until(/^g another prompt/m, 600);
   await frame("a prompt continued by both models");
   await terminal.press("Escape", "w");
   await frame("what to write");
   await terminal.press("Enter");
-  await terminal.until(/Written to/, 300);
+  await terminal.until(/Written to/, 900);
   await frame("written");
   await terminal.press("q");
   await terminal.until(/EXIT/, 30);

@@ -52,7 +52,8 @@ export function pruneWords(source: CommandSource, output: readonly string[]): re
     ...textWords("--eval", evaluation, source),
     ...["--eval-windows", String(evalWindows)],
     ...textWords("--task", settings.tasks, source),
-    ...(settings.choiceTasks === false ? ["--no-choice"] : []),
+    // A session writes without them unless it was told otherwise: they take longer than all the rest.
+    ...(settings.choiceTasks === true ? [] : ["--no-choice"]),
     ...output,
   ];
 }

@@ -225,6 +225,12 @@ export const choiceOption = new Option(
   "multiple choice NAME-choice made from each evaluation text, for every row (default: off)",
 ).helpGroup(evaluationGroup);
 
+/** `--choice` of `tui`, where it would keep one waiting. */
+export const liveChoiceOption = new Option(
+  "--choice",
+  "multiple choice NAME-choice made from each evaluation text when a model is written (default: off)",
+).helpGroup(evaluationGroup);
+
 /** `--out DIR` */
 export const outOption = new Option(
   "--out <DIR>",

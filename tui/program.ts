@@ -55,7 +55,7 @@ export async function runCommandLine(
   const program = createProgram({ ...surroundings, colors, args });
   try {
     // Without arguments commander calls its help an error; who sits at a terminal wants the session.
-    const atTerminal = terminal.outputIsTerminal && terminal.errorIsTerminal;
+    const atTerminal = terminal.inputIsTerminal && terminal.outputIsTerminal;
     const words = args.length === 0 ? [atTerminal ? "tui" : "--help"] : [...args];
     await program.parseAsync(words, { from: "user" });
     return 0;

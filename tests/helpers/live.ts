@@ -104,7 +104,7 @@ export async function withLiveSession(
 export async function until(
   session: LiveSession,
   isWanted: (state: LiveState) => boolean,
-  seconds = 30,
+  seconds = 120,
 ): Promise<LiveState> {
   if (isWanted(session.state)) return session.state;
   return await new Promise((resolve, reject) => {

@@ -92,7 +92,7 @@ export class Tmux {
   }
 
   /** Waits until the screen is as wanted, and gives it. */
-  async until(wanted: RegExp, seconds = 60): Promise<string> {
+  async until(wanted: RegExp, seconds = 240): Promise<string> {
     const end = Date.now() + seconds * 1000;
     let screen = "";
     while (Date.now() < end) {

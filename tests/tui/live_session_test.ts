@@ -98,7 +98,7 @@ Deno.test({
         await terminal.until(/Sampling the model's own words +█/);
         assertEquals(await terminal.value("alternate_on"), "1");
         await terminal.press("C-c");
-        assertMatch(await terminal.until(/EXIT/, 20), /EXIT 130/);
+        assertMatch(await terminal.until(/EXIT/), /EXIT 130/);
         await assertRestored(terminal);
       } finally {
         await terminal.close();
@@ -117,7 +117,7 @@ Deno.test({
         await terminal.press("Enter");
         await terminal.until(/1 of 3.*Which model/);
         await terminal.press("q");
-        assertMatch(await terminal.until(/EXIT/, 20), /EXIT 0/);
+        assertMatch(await terminal.until(/EXIT/), /EXIT 0/);
       } finally {
         await terminal.close();
       }
@@ -146,7 +146,7 @@ for (
           await terminal.until(/All is well/);
           assertEquals(await terminal.value("alternate_on"), "1");
           await terminal.press(key);
-          const screen = await terminal.until(/EXIT/, 20);
+          const screen = await terminal.until(/EXIT/);
           assertMatch(screen, /EXIT 1/);
           assert(screen.includes(`ended with ${message}`), screen);
           await assertRestored(terminal);

@@ -32,7 +32,7 @@ export function addLive(program: Program, context: CommandContext): void {
       evaluation: paths.texts(options.eval),
       evalWindows: options.evalWindows,
       tasks: paths.texts(options.task),
-      choiceTasks: options.choice ? undefined : false,
+      choiceTasks: options.choice,
       stats,
       request: requestOf(options),
     };
@@ -48,7 +48,7 @@ async function runLive(
   how: LiveStart,
 ): Promise<void> {
   const { terminal } = context;
-  if (!terminal.outputIsTerminal) {
+  if (!terminal.inputIsTerminal || !terminal.outputIsTerminal) {
     throw new GpruneError(
       "Cannot open the session without a terminal: use gprune prune, or run it in a terminal",
     );
@@ -95,7 +95,7 @@ function liveCommand(program: Program) {
     .addOption(option.evalOption)
     .addOption(option.liveEvalWindowsOption)
     .addOption(option.taskOption)
-    .addOption(option.noChoiceOption)
+    .addOption(option.liveChoiceOption)
     .addOption(option.outOption)
     .addOption(option.dtypeOption)
     .addOption(option.noColorOption)

@@ -232,7 +232,7 @@ export class LiveSession {
     const { request, statistics } = this.#state;
     if (request === undefined || statistics === undefined) return false;
     const { model, revision, engine, evaluation, evalWindows } = this.settings;
-    const { tasks, choiceTasks } = this.settings;
+    const { tasks, choiceTasks = false } = this.settings;
     const task = {
       ...request,
       ...options,

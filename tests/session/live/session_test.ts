@@ -84,7 +84,12 @@ Deno.test("LiveSession.write() writes the files that prune writes from the same 
     const { evaluation, evalWindows } = options;
     const { report } = await prune({
       ...{ model: options.model, evaluation, evalWindows, shape: "adaptive", sparsity: 0.4 },
-      ...{ stats: session.state.statistics, refine: false, out: `${folder}/command` },
+      ...{
+        choiceTasks: false,
+        stats: session.state.statistics,
+        refine: false,
+        out: `${folder}/command`,
+      },
     });
     const read = (name: string) => Deno.readFile(`${folder}/${name}/model.safetensors`);
     assertEquals(await read("session"), await read("command"));

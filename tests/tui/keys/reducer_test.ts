@@ -210,3 +210,10 @@ Deno.test("pressWizard() offers recent models first, takes what is typed, and go
   assertEquals(run([down, down, enter, enter]).state.typing?.text, "");
   assertEquals(run([text("q")]).quits, true);
 });
+
+Deno.test("firstWizard() leaves out what the command line has answered", () => {
+  const state = firstWizard([], undefined, ["texts", "structures"]);
+  assertEquals(state.questions.length, 1);
+  const { result } = pressWizard(state, { type: "enter" });
+  assertEquals(result, { model: undefined } as unknown as typeof result);
+});
