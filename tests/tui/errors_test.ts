@@ -184,7 +184,7 @@ Deno.test("gprune alone prints its help unless a person sits at both ends", asyn
   for (const terminal of [{}, { outputIsTerminal: true }, { inputIsTerminal: true }]) {
     const { code, out } = await run([], { terminal });
     assertEquals(code, 0);
-    assertMatch(out, /^Usage: gprune/);
+    assertStringIncludes(out, "gprune [options] [command]");
   }
   const { code, err } = await run(["tui"], { terminal: { outputIsTerminal: true } });
   assertEquals(code, 1);
