@@ -24,19 +24,13 @@ export type Removals = readonly number[];
  * @param model The model (only its description is looked at)
  * @param statistics What calibration found
  * @param options What is asked for; the rest takes the method's defaults
- * @param cache Orders of plans made before, where many are made of the same statistics
  * @returns The plan
  * @throws {OptionError} if an option makes no sense
  * @throws {StatisticsError} if the statistics belong to another model, or lack what the metric needs
  * @throws {PlanError} if the sparsity cannot be reached
  */
-export function makePlan(
-  model: Model,
-  statistics: Statistics,
-  options: PlanOptions = {},
-  cache?: OrderCache,
-): Plan {
-  const draft = draftPlan(model, statistics, options, cache);
+export function makePlan(model: Model, statistics: Statistics, options: PlanOptions = {}): Plan {
+  const draft = draftPlan(model, statistics, options);
   return finishPlan(draft, draft.removals);
 }
 
@@ -60,7 +54,7 @@ export interface PlanDraft {
  * @param model The model
  * @param statistics What calibration found
  * @param options What is asked for
- * @param cache Orders of plans made before
+ * @param cache Orders of plans made before, where many are made of the same statistics
  * @returns The draft
  * @throws {OptionError} if an option makes no sense
  * @throws {StatisticsError} if the statistics do not fit
