@@ -43,7 +43,7 @@ export function terminalSvg(
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
     `<title>${escaped(title)}</title>`,
     `<rect width="100%" height="100%" rx="6" fill="${ground}"/>`,
-    `<g font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" fill="${ink}" style="white-space: pre">`,
+    `<g font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" fill="${ink}">`,
     ...lines.filter((line) => line !== ""),
     "</g>",
     "</svg>",
@@ -117,5 +117,7 @@ function round(value: number): string {
 }
 
 function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  // Renderers of SVG take runs of spaces for one, and not all know how to be told otherwise.
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
+    .replaceAll(" ", "\u00a0");
 }
