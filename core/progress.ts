@@ -28,6 +28,10 @@ export interface Progress {
   readonly unit: string;
   /** What is in hand right now, such as `layer 3, wiki`. */
   readonly detail?: string;
+  /** The layer in hand, counted from 0, where work goes layer by layer. */
+  readonly layer?: number;
+  /** The domain in hand, where work goes domain by domain. */
+  readonly domain?: string;
 }
 
 /** Options of everything that can take longer than a second. */

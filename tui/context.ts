@@ -116,6 +116,8 @@ export interface Paths {
   readonly texts: (texts: readonly NamedPath[] | undefined) => readonly NamedPath[] | undefined;
   /** A path as the user would write it. */
   readonly shown: (path: string) => string;
+  /** The same, with `~/` for what lies below the user's home. */
+  readonly short: (path: string) => string;
 }
 
 /**
@@ -132,6 +134,12 @@ export function pathsOf({ terminal }: CommandContext): Paths {
     file: (path) => pathOf(path, folder, home),
     texts: (texts) => textPaths(texts, folder, home),
     shown: (path) => shownPath(path, folder),
+    short: (path) => {
+      const shown = shownPath(path, folder);
+      return home !== undefined && shown.startsWith(`${home}/`)
+        ? `~${shown.slice(home.length)}`
+        : shown;
+    },
   };
 }
 

@@ -135,6 +135,20 @@ export function shareCell(share: number): string {
   return "▁▂▃▄▅▆▇"[Math.min(6, Math.floor(share * 7))];
 }
 
+/** Characters that every terminal draws in one column: Latin, arrows, boxes, blocks, simple shapes. */
+const narrow = /^[\x20-\x7e\u00a0-\u02ff\u2010-\u2027\u2190-\u21ff\u2500-\u25fc]*$/;
+
+/**
+ * The columns that a text takes on a terminal.
+ *
+ * @param text The text, without escape codes
+ * @returns Columns
+ */
+export function columnsOf(text: string): number {
+  // Screens measure thousands of texts for every key, almost all of them plain.
+  return narrow.test(text) ? text.length : stringWidth(text);
+}
+
 /**
  * Fills a text with spaces up to a width, by the columns that it takes on a terminal.
  *
@@ -144,7 +158,7 @@ export function shareCell(share: number): string {
  * @returns The text in at least `width` columns
  */
 export function pad(text: string, width: number, align: "left" | "right" = "left"): string {
-  const space = " ".repeat(Math.max(0, width - stringWidth(text)));
+  const space = " ".repeat(Math.max(0, width - columnsOf(text)));
   return align === "left" ? text + space : space + text;
 }
 
@@ -156,7 +170,8 @@ export function pad(text: string, width: number, align: "left" | "right" = "left
  * @returns The text in at most `width` columns
  */
 export function truncate(text: string, width: number): string {
-  if (stringWidth(text) <= width) return text;
+  if (columnsOf(text) <= width) return text;
+  if (narrow.test(text)) return width < 1 ? "" : `${text.slice(0, width - 1)}…`;
   let kept = "";
   let columns = 0;
   for (const { segment } of new Intl.Segmenter().segment(text)) {

@@ -4,12 +4,13 @@
  */
 import { Option } from "@commander-js/extra-typings";
 import { formatNames as formats, quantizationNames } from "../core/export/formats.ts";
-import type { Method, Metric, Refit, Shape, Switch } from "../core/plan/types.ts";
+import type { LayerBudget, Method, Metric, Refit, Shape, Switch } from "../core/plan/types.ts";
 import type { Structure } from "../core/model/types.ts";
 import type { NamedPath } from "../core/session/types.ts";
 import {
   choice,
   choiceList,
+  layerBudget,
   layerList,
   namedPath,
   nameList,
@@ -83,6 +84,16 @@ export const samplesOption = new Option("--samples <N>", "windows per domain (de
 export const seqLenOption = new Option(
   "--seq-len <L>",
   "tokens per window (default: 2048, or the model's own limit)",
+).argParser((text) => whole("--seq-len", text, 2)).helpGroup(calibrationGroup);
+
+/** `--samples N` of `tui`, where one waits for it. */
+export const liveSamplesOption = new Option("--samples <N>", "windows per domain (default: 32)")
+  .argParser((text) => whole("--samples", text, 1)).helpGroup(calibrationGroup);
+
+/** `--seq-len L` of `tui`. */
+export const liveSeqLenOption = new Option(
+  "--seq-len <L>",
+  "tokens per window (default: 512, or the model's own limit)",
 ).argParser((text) => whole("--seq-len", text, 2)).helpGroup(calibrationGroup);
 
 /** `--seed S` */
@@ -161,6 +172,20 @@ export const protectOption = new Option(
   "layers to leave whole, such as 0,1 or 28-31 (default: none)",
 ).argParser((text) => layerList("--protect", text)).helpGroup(pruningGroup);
 
+/** `--layer-budget LAYER=FACTOR` */
+export const layerBudgetOption = new Option(
+  "--layer-budget <LAYER=FACTOR>",
+  "cut a layer more (above 1) or less (below 1) than its learned damage says; repeat it for more (default: none)",
+).argParser((text, before: readonly LayerBudget[] | undefined) =>
+  layerBudget("--layer-budget", text, before)
+).helpGroup(pruningGroup);
+
+/** `--no-refine` */
+export const noRefineOption = new Option(
+  "--no-refine",
+  "plan from the statistics alone, as gprune plan does, without measuring alternatives",
+).helpGroup(pruningGroup);
+
 /** `--eval NAME=PATH` */
 export const evalOption = new Option(
   "--eval <NAME=PATH>",
@@ -172,6 +197,12 @@ export const evalOption = new Option(
 export const evalWindowsOption = new Option(
   "--eval-windows <N>",
   "evaluate the first N windows of each text, and 8 × N questions made from it at most (default: all, 200)",
+).argParser((text) => whole("--eval-windows", text, 1)).helpGroup(evaluationGroup);
+
+/** `--eval-windows N` of `tui`. */
+export const liveEvalWindowsOption = new Option(
+  "--eval-windows <N>",
+  "evaluate the first N windows of each text (default: 16)",
 ).argParser((text) => whole("--eval-windows", text, 1)).helpGroup(evaluationGroup);
 
 /** `--task NAME=PATH` */
@@ -193,6 +224,12 @@ export const choiceOption = new Option(
   "multiple choice NAME-choice made from each evaluation text, for every row (default: off)",
 ).helpGroup(evaluationGroup);
 
+/** `--choice` of `tui`, where it would keep one waiting. */
+export const liveChoiceOption = new Option(
+  "--choice",
+  "multiple choice NAME-choice made from each evaluation text when a model is written (default: off)",
+).helpGroup(evaluationGroup);
+
 /** `--out DIR` */
 export const outOption = new Option(
   "--out <DIR>",
@@ -206,6 +243,12 @@ export const requiredOutOption = new Option("--out <DIR>", "where the results go
 /** `--save FILE` */
 export const saveOption = new Option("--save <FILE>", "the file to write")
   .argParser((text) => file("--save", text, "file")).makeOptionMandatory().helpGroup(outputGroup);
+
+/** `--stats FILE` of `prune`, where it takes the place of calibration. */
+export const givenStatsOption = new Option(
+  "--stats <FILE>",
+  "statistics from gprune calibrate, instead of calibrating",
+).argParser((text) => file("--stats", text, "file")).helpGroup(calibrationGroup);
 
 /** `--stats FILE` */
 export const statsOption = new Option("--stats <FILE>", "statistics from gprune calibrate")

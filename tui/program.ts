@@ -54,8 +54,9 @@ export async function runCommandLine(
   const colors = colorsAllowed(args, terminal);
   const program = createProgram({ ...surroundings, colors, args });
   try {
-    // Without arguments commander calls its help an error.
-    const words = args.length === 0 ? ["--help"] : [...args];
+    // Without arguments commander calls its help an error; who sits at a terminal wants the session.
+    const atTerminal = terminal.inputIsTerminal && terminal.outputIsTerminal;
+    const words = args.length === 0 ? [atTerminal ? "tui" : "--help"] : [...args];
     await program.parseAsync(words, { from: "user" });
     return 0;
   } catch (error) {

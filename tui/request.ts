@@ -8,9 +8,11 @@ import { nearest } from "./suggest.ts";
 import { UsageError } from "./values.ts";
 
 /** The options about pruning, under the names that commander gives them. */
-export type PruningWords = Omit<RequestOptions, "protectedLayers"> & {
+export type PruningWords = Omit<RequestOptions, "protectedLayers" | "layerBudgets"> & {
   /** `--protect` */
   readonly protect?: readonly number[];
+  /** `--layer-budget` */
+  readonly layerBudget?: RequestOptions["layerBudgets"];
 };
 
 /**
@@ -40,6 +42,7 @@ export function requestOf(words: PruningWords): RequestOptions {
     scoreDomains: words.scoreDomains,
     objective: words.objective,
     protectedLayers: words.protect,
+    layerBudgets: words.layerBudget,
   };
 }
 

@@ -13,6 +13,8 @@ export interface Terminal {
   readonly writeError: (text: string) => void;
   /** Whether a person reads standard output. */
   readonly outputIsTerminal: boolean;
+  /** Whether a person types on standard input. */
+  readonly inputIsTerminal: boolean;
   /** Whether a person reads standard error. */
   readonly errorIsTerminal: boolean;
   /** Columns of a line at this moment. */
@@ -36,6 +38,7 @@ export function processTerminal(): Terminal {
     write: writerTo(Deno.stdout),
     writeError: writerTo(Deno.stderr),
     outputIsTerminal: Deno.stdout.isTerminal(),
+    inputIsTerminal: Deno.stdin.isTerminal(),
     errorIsTerminal: Deno.stderr.isTerminal(),
     columns: () => columnsOf(environment("COLUMNS")),
     environment,

@@ -2,6 +2,7 @@
  * Values of options from the words on the command line: each function gives a value or throws one clear sentence.
  * @module
  */
+import type { LayerBudget } from "../core/plan/types.ts";
 import type { NamedPath } from "../core/session/types.ts";
 import { nearest } from "./suggest.ts";
 
@@ -127,6 +128,34 @@ export function layerList(option: string, text: string): readonly number[] {
     for (let layer = Number(first); layer <= Number(last); layer++) layers.add(layer);
   }
   return [...layers].sort((a, b) => a - b);
+}
+
+/**
+ * Adds a shift of budget given as `LAYER=FACTOR` to those before it.
+ *
+ * @param option The option
+ * @param text What was written
+ * @param before The shifts of the same option before this one
+ * @returns All shifts, by layer
+ * @throws {UsageError} if it has not that form, or the layer has a factor already
+ */
+export function layerBudget(
+  option: string,
+  text: string,
+  before: readonly LayerBudget[] = [],
+): readonly LayerBudget[] {
+  const [, digits, number] = /^\s*(\d{1,4})\s*=\s*(\S+)\s*$/.exec(text) ?? [];
+  const layer = Number(digits);
+  const factor = decimal(number ?? "");
+  if (digits === undefined || !(factor > 0)) {
+    throw new UsageError(
+      `${option} '${text}' is not of the form LAYER=FACTOR with a factor above 0; write for instance ${option} 3=1.5`,
+    );
+  }
+  if (before.some((each) => each.layer === layer)) {
+    throw new UsageError(`${option} '${text}' names a layer that has a factor already`);
+  }
+  return [...before, { layer, factor }].sort((a, b) => a.layer - b.layer);
 }
 
 /**

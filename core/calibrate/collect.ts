@@ -69,7 +69,8 @@ export async function collect(
         onBatch: async (tokens, name) => {
           done += tokens;
           const detail = `layer ${layer + 1} of ${model.architecture.layers.length}, ${name}`;
-          options.onProgress?.({ stage: "calibrate", done, total, unit: "tokens", detail });
+          const where = { detail, layer, domain: name };
+          options.onProgress?.({ stage: "calibrate", done, total, unit: "tokens", ...where });
           await breathe(options.signal);
         },
       });

@@ -84,7 +84,7 @@ export async function learnDamage(
   const advance = (amount: number, layer: number) => {
     done += amount;
     const detail = `layer ${layer + 1} of ${layers.length}`;
-    options.onProgress?.({ stage: "learn", done, total, unit: "block runs", detail });
+    options.onProgress?.({ stage: "learn", done, total, unit: "block runs", detail, layer });
   };
   try {
     await runs.embed(dense);

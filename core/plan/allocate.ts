@@ -72,8 +72,10 @@ export function allocate(prospects: readonly Prospect[], budget: number): readon
     const { unitParameters } = prospects[segment.index];
     // An earlier segment of this curve that did not fit bars the later ones.
     if (removed[segment.index] !== segment.from) continue;
-    for (const step of steps[segment.index]) {
-      if (step <= segment.from || step > segment.to) continue;
+    const own = steps[segment.index];
+    // Steps grow one multiple at a time after the first: no need to look at all of them for every segment.
+    for (let at = own.indexOf(segment.from) + 1; own[at] <= segment.to; at++) {
+      const step = own[at];
       const cost = (step - removed[segment.index]) * unitParameters;
       if (cost > left) break;
       removed[segment.index] = step;

@@ -9,6 +9,7 @@ import { prunableParameters, unitCount, unitParameters } from "../model/units.ts
 import { allocate, type Prospect } from "./allocate.ts";
 import { allocateUniformly, uniformChoices } from "./allocate_uniformly.ts";
 import { predictDamage } from "./damage.ts";
+import type { OrderCache } from "./order_cache.ts";
 import { scoreDomains, type UnitOrder, unitOrder } from "./order.ts";
 import { type PlanOptions, resolveRequest } from "./request.ts";
 import type { LayerPlan, ModuleReport, Plan, PlanRequest } from "./types.ts";
@@ -53,6 +54,7 @@ export interface PlanDraft {
  * @param model The model
  * @param statistics What calibration found
  * @param options What is asked for
+ * @param cache Orders of plans made before, where many are made of the same statistics
  * @returns The draft
  * @throws {OptionError} if an option makes no sense
  * @throws {StatisticsError} if the statistics do not fit
@@ -62,6 +64,7 @@ export function draftPlan(
   model: Model,
   statistics: Statistics,
   options: PlanOptions = {},
+  cache?: OrderCache,
 ): PlanDraft {
   if (statistics.model.fingerprint !== model.fingerprint) {
     throw new StatisticsError(
@@ -70,11 +73,13 @@ export function draftPlan(
   }
   const request = resolveRequest(options, model.architecture.layers);
   const orders = model.architecture.layers.flatMap((_, layer) =>
-    request.structures.map((structure) => unitOrder(statistics, layer, structure, request))
+    request.structures.map((structure) =>
+      cache?.order(layer, structure, request) ?? unitOrder(statistics, layer, structure, request)
+    )
   );
   const prospects = orders.map((order) => {
-    const damage = damageOf(order, statistics.learned);
-    return prospectOf(model, request, { ...order, damage });
+    const damage = cache?.damage(order) ?? damageOf(order, statistics.learned);
+    return prospectOf(model, request, { ...order, damage: shifted(damage, order.layer, request) });
   });
   const budget = prunableBudget(model, request);
   return {
@@ -97,7 +102,8 @@ export function finishPlan(draft: PlanDraft, removals: Removals): Plan {
   const { model, request, orders } = draft;
   const kept = new Map(orders.map((order, index) => [
     `${order.layer} ${order.structure}`,
-    Array.from(order.order.slice(removals[index])).sort((a, b) => a - b),
+    // Typed arrays sort numbers without a comparison function, many times faster.
+    Array.from(order.order.slice(removals[index]).sort()),
   ]));
   const shapes = model.architecture.layers;
   const keptOf = (layer: number, structure: Structure) =>
@@ -205,7 +211,21 @@ function prospectOf(
   };
 }
 
-function damageOf(
+/** The damage that allocation sees of a layer whose budget is shifted. */
+function shifted(damage: Float64Array, layer: number, request: PlanRequest): Float64Array {
+  const factor = request.layerBudgets?.find((budget) => budget.layer === layer)?.factor;
+  return factor === undefined ? damage : damage.map((loss) => loss / factor);
+}
+
+/**
+ * The loss that each prefix of an order is predicted to add.
+ *
+ * @param order The order
+ * @param learned What was measured, if anything
+ * @param weights How much each of its domains counts; by default as everywhere
+ * @returns Nats per token, `[units + 1]`
+ */
+export function damageOf(
   order: UnitOrder,
   learned: LearnedDamage | undefined,
   weights?: readonly number[],
@@ -264,7 +284,7 @@ function allocation(
     return allocate(prospects.map((prospect, i) => globalThreshold(prospect, orders[i])), budget);
   }
   if (request.objective === "worst" && learned !== undefined) {
-    return worstCase(orders, prospects, budget, learned);
+    return worstCase(request, orders, prospects, budget, learned);
   }
   return allocate(prospects, budget);
 }
@@ -335,6 +355,7 @@ function globalThreshold(prospect: Prospect, order: UnitOrder): Prospect {
  * weights), and the best round is kept.
  */
 function worstCase(
+  request: PlanRequest,
   orders: readonly UnitOrder[],
   prospects: readonly Prospect[],
   budget: number,
@@ -342,9 +363,10 @@ function worstCase(
 ): Removals {
   const domains = learned.domains.length;
   const single = learned.domains.map((_, domain) =>
-    orders.map((order) =>
-      damageOf(order, learned, learned.domains.map((_, d) => d === domain ? 1 : 0))
-    )
+    orders.map((order) => {
+      const damage = damageOf(order, learned, learned.domains.map((_, d) => d === domain ? 1 : 0));
+      return shifted(damage, order.layer, request);
+    })
   );
   let weights: readonly number[] = learned.domains.map(() => 1 / domains);
   let best: { readonly removals: Removals; readonly worst: number } | undefined;
@@ -371,10 +393,11 @@ function worstCase(
 }
 
 function moduleReports(order: UnitOrder, kept: readonly number[]): readonly ModuleReport[] {
-  const stays = new Set(kept);
+  const stays = new Uint8Array(order.order.length);
+  for (const unit of kept) stays[unit] = 1;
   return order.modules.map((module, index) => {
     const units = module.members.length;
-    const left = module.members.reduce((sum, unit) => sum + (stays.has(unit) ? 1 : 0), 0);
+    const left = module.members.reduce((sum, unit) => sum + stays[unit], 0);
     return {
       layer: order.layer,
       structure: order.structure,

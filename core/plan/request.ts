@@ -5,7 +5,7 @@
 import { OptionError } from "../errors.ts";
 import { isUniform } from "../model/inspect.ts";
 import type { LayerShape, Structure } from "../model/types.ts";
-import type { Method, Metric, PlanRequest, Refit, Shape, Switch } from "./types.ts";
+import type { LayerBudget, Method, Metric, PlanRequest, Refit, Shape, Switch } from "./types.ts";
 
 /** All methods, this project's first. */
 export const methods = ["gprune", "flap", "wanda-sp", "magnitude", "random"] as const;
@@ -48,6 +48,8 @@ export interface PlanOptions {
   readonly seed?: number;
   /** Default none. */
   readonly protectedLayers?: readonly number[];
+  /** Default none: see {@linkcode LayerBudget}. */
+  readonly layerBudgets?: readonly LayerBudget[];
 }
 
 const ownMetric: Readonly<Record<Method, Metric>> = {
@@ -100,8 +102,10 @@ export function resolveRequest(
     objective: options.objective ?? "mean",
     seed: options.seed ?? 0,
     protectedLayers: options.protectedLayers,
+    layerBudgets: options.layerBudgets?.toSorted((a, b) => a.layer - b.layer),
   };
   check(request, layers);
+  checkBudgets(request, layers);
   if (method !== "gprune" && options.metric !== undefined && options.metric !== request.metric) {
     throw new OptionError(
       `Cannot use --metric ${options.metric} with --method ${method}, which has its own; leave it out, or use --method gprune`,
@@ -113,6 +117,33 @@ export function resolveRequest(
 /** Kernels like multiples of 16 and more: an odd width gives away a tenth of the speed (bench/SPEED.md). Small widths would be cut too coarsely. */
 function defaultMultiple(layers: readonly LayerShape[]): number {
   return layers.every(({ ffnWidth }) => ffnWidth >= 1024 && ffnWidth % 32 === 0) ? 32 : 1;
+}
+
+function checkBudgets(
+  { layerBudgets = [], shape, method }: PlanRequest,
+  layers: readonly LayerShape[],
+): void {
+  if (layerBudgets.length === 0) return;
+  if (shape === "uniform" || method !== "gprune") {
+    throw new OptionError(
+      "Cannot shift budget between layers: that takes --method gprune and --shape adaptive",
+    );
+  }
+  for (const { layer, factor } of layerBudgets) {
+    if (layers[layer] === undefined) {
+      throw new OptionError(
+        `Cannot shift budget to layer ${layer}: the model has layers 0 to ${layers.length - 1}`,
+      );
+    }
+    if (!(factor > 0 && Number.isFinite(factor))) {
+      throw new OptionError(
+        `Cannot shift budget to layer ${layer} by ${factor}: give a factor above 0`,
+      );
+    }
+  }
+  if (new Set(layerBudgets.map(({ layer }) => layer)).size < layerBudgets.length) {
+    throw new OptionError("Cannot shift budget to one layer twice: give one factor a layer");
+  }
 }
 
 function check(request: PlanRequest, layers: readonly LayerShape[]): void {

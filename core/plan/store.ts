@@ -29,6 +29,7 @@ const planShape = z.object({
     objective: z.enum(["mean", "worst"]),
     seed: z.number(),
     protectedLayers: z.array(count).optional(),
+    layerBudgets: z.array(z.object({ layer: count, factor: z.number().positive() })).optional(),
   }),
   layers: z.array(z.object({
     layer: count,

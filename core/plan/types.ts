@@ -43,6 +43,19 @@ export interface PlanRequest {
   readonly seed: number;
   /** Layers that are left whole. */
   readonly protectedLayers?: readonly number[];
+  /** Layers that give up more or less than the learned damage says, by layer. */
+  readonly layerBudgets?: readonly LayerBudget[];
+}
+
+/**
+ * A shift of budget to or from a layer: its predicted loss is divided by the factor before the budget is spent. Above
+ * 1 more of the cut falls on the layer, below 1 less; the others make up for it.
+ */
+export interface LayerBudget {
+  /** Counted from 0. */
+  readonly layer: number;
+  /** Above 0. */
+  readonly factor: number;
 }
 
 /** What stays of one layer; unit numbers ascending. */

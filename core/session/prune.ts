@@ -7,6 +7,7 @@ import { applyPlan } from "../apply/apply.ts";
 import type { Report } from "../evaluate/report.ts";
 import { modelCard } from "../export/card.ts";
 import { hashFiles, requireWritable, writeFolder } from "../export/folder.ts";
+import { loadStatistics } from "../calibrate/store.ts";
 import {
   removeWork,
   requireHolders,
@@ -17,7 +18,7 @@ import { refinedPlan } from "../learn/refine.ts";
 import { isHubId } from "../model/hub.ts";
 import { openModel } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
-import { requireReachable } from "../plan/make_plan.ts";
+import { makePlan, requireReachable } from "../plan/make_plan.ts";
 import { selfDomain } from "../plan/weights.ts";
 import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
@@ -50,17 +51,19 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     await requireHolders(model, targets);
     const { layers } = model.architecture;
     const request = resolveRequest(options, layers);
-    const seqLen = windowLength(model, options.seqLen);
+    const given = options.stats === undefined ? undefined : await loadStatistics(options.stats);
+    const seqLen = windowLength(model, options.seqLen ?? given?.domains[0]?.seqLen);
     const evaluated = await evaluationDomains(options.evaluation);
     const texts = await evaluationTexts(model, evaluated, seqLen, options.evalWindows);
     const tasks = await evaluationTasks(model, texts, { ...options, onNote: note });
     const domains = await calibrationDomains(options.calibration);
     // Published methods know nothing of text that the model wrote itself.
     const self = options.self ?? request.method === "gprune";
-    const names = [...domains.map(({ name }) => name), ...(self ? [selfDomain] : [])];
+    const names = given?.domains.map(({ name }) => name) ??
+      [...domains.map(({ name }) => name), ...(self ? [selfDomain] : [])];
     requireReachable(model, request, names);
     const workFolder = `${options.out}.unfinished`;
-    const statistics = await watch.time(
+    const statistics = given ?? await watch.time(
       "calibrate",
       () =>
         calibrateWith(engine, model, domains, {
@@ -77,7 +80,10 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     );
     const { plan } = await watch.time(
       "plan",
-      () => refinedPlan(engine, model, statistics, request, options),
+      () =>
+        options.refine === false
+          ? { plan: makePlan(model, statistics, request) }
+          : refinedPlan(engine, model, statistics, request, options),
     );
     options.onEvent?.({ type: "planned", plan });
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
@@ -119,7 +125,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         texts,
         dense.perplexity,
         pruned.perplexity,
-        domains.map(({ name }) => name),
+        given === undefined ? domains.map(({ name }) => name) : names,
         files.perplexity,
       );
       const parts = {

@@ -100,6 +100,10 @@ export interface PruneOptions
   extends JobOptions, CalibrationOptions, RequestOptions, EvaluationOptions, OutputOptions {
   /** Go on from what an interrupted run for the same `out` left. Default false. */
   readonly resume?: boolean;
+  /** A file of statistics to use instead of calibrating. */
+  readonly stats?: string;
+  /** Whether the plan may be improved by measuring. Default true; otherwise it is that of `plan`. */
+  readonly refine?: boolean;
 }
 
 /** Options of `calibrate`. */

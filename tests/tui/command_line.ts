@@ -71,6 +71,7 @@ export async function run(args: readonly string[], running: Running = {}): Promi
     write: (text) => out += text,
     writeError: (text) => err += text,
     outputIsTerminal: false,
+    inputIsTerminal: false,
     errorIsTerminal: false,
     columns: () => 80,
     environment: (name) => name === "HOME" ? userFolder : undefined,

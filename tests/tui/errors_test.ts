@@ -189,3 +189,14 @@ Deno.test("runCommandLine() colours errors on a terminal, and not where that is 
   assert(!(await run(["prnue"], { terminal: { ...terminal, environment } })).err.includes("\x1b["));
   assert(!(await run(["prnue"])).err.includes("\x1b["));
 });
+
+Deno.test("gprune alone prints its help unless a person sits at both ends", async () => {
+  for (const terminal of [{}, { outputIsTerminal: true }, { inputIsTerminal: true }]) {
+    const { code, out } = await run([], { terminal });
+    assertEquals(code, 0);
+    assertStringIncludes(out, "gprune [options] [command]");
+  }
+  const { code, err } = await run(["tui"], { terminal: { outputIsTerminal: true } });
+  assertEquals(code, 1);
+  assertMatch(err, /^error: Cannot open the session without a terminal: use gprune prune/);
+});

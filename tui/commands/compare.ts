@@ -97,6 +97,7 @@ function compareCommand(program: Program) {
     .addOption(option.scoreDomainsOption)
     .addOption(option.objectiveOption)
     .addOption(option.protectOption)
+    .addOption(option.layerBudgetOption)
     .addOption(option.calibOption)
     .addOption(option.noSelfOption)
     .addOption(option.samplesOption)

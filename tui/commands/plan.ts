@@ -39,6 +39,7 @@ export function addPlan(program: Program, context: CommandContext): void {
     .addOption(option.scoreDomainsOption)
     .addOption(option.objectiveOption)
     .addOption(option.protectOption)
+    .addOption(option.layerBudgetOption)
     .addOption(option.seedOption)
     .addOption(option.saveOption)
     .addOption(option.forceOption)

@@ -15,6 +15,7 @@ import {
 import * as option from "../options.ts";
 import { modelName } from "../paths.ts";
 import { checkScoreDomains, outputOf, requestOf } from "../request.ts";
+import { UsageError } from "../values.ts";
 import { reportText } from "../tables/report.ts";
 
 const examples = `
@@ -38,6 +39,7 @@ export function addPrune(program: Program, context: CommandContext): void {
     const sparsity = options.sparsity ?? option.defaultSparsity;
     const out = options.out ?? join("gprune-out", `${modelName(source)}-${sparsity}`);
     checkScoreDomains(options.scoreDomains, options.calib, options.self);
+    checkCalibrated(options);
     const request = requestOf({ ...options, sparsity });
     const output = outputOf(options);
     const { result, seenNotes } = await watched(
@@ -66,6 +68,8 @@ export function addPrune(program: Program, context: CommandContext): void {
           ...output,
           command: commandText(context),
           resume: options.resume,
+          stats: options.stats === undefined ? undefined : paths.file(options.stats),
+          refine: options.refine ? undefined : false,
         }),
       }),
     );
@@ -74,6 +78,23 @@ export function addPrune(program: Program, context: CommandContext): void {
     const width = tableWidth(context);
     context.terminal.write(reportText(result.report, { width, folder, seenNotes }));
   });
+}
+
+/** Statistics in a file have their texts already. */
+function checkCalibrated(
+  options: { readonly stats?: string; readonly calib?: unknown; readonly samples?: unknown },
+): void {
+  if (options.stats === undefined) return;
+  const named = options.calib !== undefined
+    ? "--calib"
+    : options.samples !== undefined
+    ? "--samples"
+    : undefined;
+  if (named !== undefined) {
+    throw new UsageError(
+      `${named} has no effect on the statistics in '${options.stats}'; leave out ${named} or --stats`,
+    );
+  }
 }
 
 // The type of this function is what its options make it; writing it out would repeat all of them.
@@ -96,6 +117,9 @@ function pruneCommand(program: Program) {
     .addOption(option.scoreDomainsOption)
     .addOption(option.objectiveOption)
     .addOption(option.protectOption)
+    .addOption(option.layerBudgetOption)
+    .addOption(option.noRefineOption)
+    .addOption(option.givenStatsOption)
     .addOption(option.calibOption)
     .addOption(option.noSelfOption)
     .addOption(option.samplesOption)
