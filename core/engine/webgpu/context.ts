@@ -1,0 +1,167 @@
+/**
+ * What all parts of the engine share: the card, its buffers, its compiled kernels, and how its errors are caught.
+ * @module
+ */
+import { GraphicsError } from "../../errors.ts";
+import type { RotaryEmbedding } from "../../model/types.ts";
+import { Rotations } from "../rotations.ts";
+import { BufferPool, type PooledBuffer } from "./buffers.ts";
+import type { GraphicsDevice } from "./device.ts";
+import { tileBytes, type TileName, TILES } from "./kernels/product.ts";
+import type { Profile } from "./profile.ts";
+
+/** A kernel that is not compiled yet: its code, under a name that is the same for the same code alone. */
+export interface Kernel {
+  /** Its name and specialisation. */
+  readonly key: string;
+  /** Its WGSL; asked for once. */
+  readonly code: () => string;
+}
+
+/** Shared by all blocks of an engine. */
+export class GraphicsContext {
+  /** The card. */
+  readonly graphics: GraphicsDevice;
+  /** Its buffers. */
+  readonly pool: BufferPool;
+  /** Where kernels are timed; for benches. */
+  profile: Profile | undefined;
+  /** The one tile that products are made with; chosen by their sizes if undefined. */
+  forcedTile: TileName | undefined;
+  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  readonly #rotations = new Map<RotaryEmbedding, { positions: number; tables: PooledBuffer }>();
+
+  /**
+   * Starts with no buffers and no kernels.
+   *
+   * @param graphics The card; closed with the context
+   */
+  constructor(graphics: GraphicsDevice) {
+    this.graphics = graphics;
+    this.pool = new BufferPool(graphics);
+  }
+
+  /**
+   * Compiles a kernel at its first use.
+   *
+   * @param kernel The kernel
+   * @returns The compiled kernel
+   */
+  pipeline({ key, code }: Kernel): GPUComputePipeline {
+    const known = this.#pipelines.get(key);
+    if (known !== undefined) return known;
+    const { device } = this.graphics;
+    const module = device.createShaderModule({ code: code(), label: key });
+    const pipeline = device.createComputePipeline({
+      label: key,
+      layout: "auto",
+      compute: { module, entryPoint: "main" },
+    });
+    this.#pipelines.set(key, pipeline);
+    return pipeline;
+  }
+
+  /**
+   * Chooses the tile of a product: large ones where there is enough work to keep the whole card busy.
+   *
+   * @param rows Rows of the output
+   * @param columns Columns of the output
+   * @returns The tile's name
+   */
+  tile(rows: number, columns: number): TileName {
+    if (this.forcedTile !== undefined) return this.forcedTile;
+    // Software runs threads one after the other: large tiles win nothing there and take long to compile.
+    if (this.graphics.isFallback) return "small";
+    const { limits } = this.graphics;
+    for (const name of ["large", "medium"] as const) {
+      const tile = TILES[name];
+      const threads = tile.threadsAcross * tile.threadsDown;
+      if (threads > limits.maxComputeInvocationsPerWorkgroup) continue;
+      if (tileBytes(tile) > limits.maxComputeWorkgroupStorageSize) continue;
+      if (Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) >= 96) return name;
+    }
+    return "small";
+  }
+
+  /**
+   * Cosines and sines of at least so many positions on the card: `[positions, headSize / 2]` of pairs.
+   *
+   * @param rotary The model's rotary embedding
+   * @param positions How many positions, from 0 on
+   * @returns Their buffer; it belongs to the context
+   */
+  rotationTables(rotary: RotaryEmbedding, positions: number): PooledBuffer {
+    const known = this.#rotations.get(rotary);
+    if (known !== undefined && known.positions >= positions) return known.tables;
+    if (known !== undefined) this.pool.release(known.tables);
+    const { cosine, sine } = new Rotations(rotary).upTo(positions);
+    const pairs = new Float32Array(2 * cosine.data.length);
+    for (let index = 0; index < cosine.data.length; index++) {
+      pairs[2 * index] = Number(cosine.data[index]);
+      pairs[2 * index + 1] = Number(sine.data[index]);
+    }
+    const tables = this.pool.acquire(pairs.byteLength);
+    this.graphics.device.queue.writeBuffer(tables.buffer, 0, pairs);
+    this.#rotations.set(rotary, { positions: cosine.shape[0], tables });
+    return tables;
+  }
+
+  /**
+   * Does work on the card, and turns what the card reports about it into an error.
+   *
+   * @param what What the work is, such as `run a decoder block`
+   * @param work The work
+   * @returns What the work gives
+   * @throws {GraphicsError} if the card is lost, out of memory or refuses a command
+   */
+  async guard<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const { device, name, lost } = this.graphics;
+    if (this.graphics.isLost()) await lost;
+    device.pushErrorScope("validation");
+    device.pushErrorScope("internal");
+    device.pushErrorScope("out-of-memory");
+    let result: T | undefined;
+    let thrown: unknown;
+    try {
+      result = await Promise.race([work(), lost]);
+    } catch (error) {
+      thrown = error;
+    }
+    const outOfMemory = await device.popErrorScope();
+    const others = [await device.popErrorScope(), await device.popErrorScope()];
+    // A lost card makes every command fail: its loss is the reason to tell.
+    if (thrown !== undefined) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (this.graphics.isLost()) await lost;
+    if (outOfMemory !== null) {
+      throw new GraphicsError(
+        `Cannot ${what}: graphics card '${name}' is out of memory; close other programs, give a shorter --seq-len, or use --engine onnx`,
+        { cause: outOfMemory },
+      );
+    }
+    const refusal = others.find((error) => error !== null);
+    if (refusal) {
+      throw new GraphicsError(
+        `Cannot ${what}: graphics card '${name}' refuses (${
+          refusal.message.split("\n").join(" ").slice(0, 300)
+        }); use --engine onnx`,
+        { cause: refusal },
+      );
+    }
+    if (thrown instanceof DOMException || thrown instanceof TypeError) {
+      throw new GraphicsError(
+        `Cannot ${what}: graphics card '${name}' failed (${thrown.message}); use --engine onnx`,
+        { cause: thrown },
+      );
+    }
+    if (thrown !== undefined) throw thrown;
+    return result as T;
+  }
+
+  /** Frees buffers and kernels, and gives the card back. */
+  close(): void {
+    this.#pipelines.clear();
+    this.#rotations.clear();
+    this.pool.close();
+    this.graphics.close();
+  }
+}
