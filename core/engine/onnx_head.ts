@@ -2,11 +2,11 @@
  * Final norm and output head on ONNX Runtime.
  * @module
  */
-import { EngineError } from "../errors.ts";
 import { outerTensor } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
 import { GraphBuilder } from "../onnx/graph.ts";
 import { addHead, addLosses } from "../onnx/outer.ts";
+import { checkTargets } from "./checks.ts";
 import { floats, integers, openSession, type Session } from "./runtime.ts";
 import type { Head } from "./types.ts";
 import { goalOf, rootFolder, weightReference } from "./weights.ts";
@@ -97,15 +97,4 @@ async function openHeadSession(model: Model, purpose: Purpose, threads: number):
     folder: rootFolder([outputHead]),
     goal: goalOf([outputHead]),
   });
-}
-
-function checkTargets(rows: number, targets: Int32Array, vocabularySize: number): void {
-  if (targets.length !== rows) {
-    throw new EngineError(`Cannot compute losses: ${rows} rows have ${targets.length} targets`);
-  }
-  const stranger = targets.find((token) => token < 0 || token >= vocabularySize);
-  if (stranger === undefined) return;
-  throw new EngineError(
-    `Cannot compute the loss of token '${stranger}': the vocabulary has ${vocabularySize} tokens`,
-  );
 }

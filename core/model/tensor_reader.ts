@@ -122,7 +122,11 @@ export async function readRowBytes(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const rowSize = checkRows(tensor, first, count);
   const byteLength = count * rowSize * bytesPerNumber(tensor.dataType);
-  return await readTensorBytes({ ...tensor, offset: rowOffset(tensor, first, rowSize), byteLength });
+  return await readTensorBytes({
+    ...tensor,
+    offset: rowOffset(tensor, first, rowSize),
+    byteLength,
+  });
 }
 
 /**

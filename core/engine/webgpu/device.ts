@@ -71,7 +71,9 @@ export async function openDevice(options: DeviceOptions = {}): Promise<GraphicsD
     });
   } catch (cause) {
     throw new GraphicsError(
-      `Cannot open graphics card '${adapterName(adapter)}': it refuses its own limits; update its driver`,
+      `Cannot open graphics card '${
+        adapterName(adapter)
+      }': it refuses its own limits; update its driver`,
       { cause },
     );
   }

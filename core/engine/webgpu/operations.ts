@@ -148,9 +148,7 @@ export function project(
       regionOf(input),
       { buffer: buffer.buffer, bytes: rows * weight.rowBytes },
       regionOf(output),
-      ...(bias === undefined
-        ? []
-        : [{ buffer: bias.buffer, bytes: 16 * fours(weight.rows) }]),
+      ...(bias === undefined ? [] : [{ buffer: bias.buffer, bytes: 16 * fours(weight.rows) }]),
       ...(other === undefined ? [] : [regionOf(other)]),
     ];
     const strides = [fours(input.columns), fours(weight.columns), fours(output.columns)];

@@ -56,16 +56,18 @@ export class Weights {
    * Sends matrices, one below the other, as one.
    *
    * @param tensors `[rows, columns]` each, of as many columns
+   * @param mostRows Rows that a slice may have; as many as a binding holds if absent
    * @returns The matrix on the card
    * @throws {EngineError} if a tensor holds no floating-point numbers
    */
-  async matrix(...tensors: readonly Tensor[]): Promise<CardMatrix> {
+  async matrix(tensors: readonly Tensor[], mostRows = Infinity): Promise<CardMatrix> {
     const columns = tensors[0].shape[1];
     const rows = tensors.reduce((sum, { shape }) => sum + shape[0], 0);
     const format = commonFormat(tensors);
     const rowBytes = fours(columns) * 4 * bytesOf(format);
     const { maxStorageBufferBindingSize } = this.#context.graphics.limits;
-    const sliceRows = 64 * Math.max(1, Math.floor(maxStorageBufferBindingSize / rowBytes / 64));
+    const bound = Math.min(mostRows, maxStorageBufferBindingSize / rowBytes);
+    const sliceRows = 64 * Math.max(1, Math.floor(bound / 64));
     const slices: WeightSlice[] = [];
     for (let firstRow = 0; firstRow < rows; firstRow += sliceRows) {
       const own = Math.min(sliceRows, rows - firstRow);
@@ -87,8 +89,7 @@ export class Weights {
    * @returns The vector on the card
    */
   async vector(...tensors: readonly (Tensor | number)[]): Promise<PooledBuffer> {
-    const size = (tensor: Tensor | number) =>
-      typeof tensor === "number" ? tensor : tensor.shape[0];
+    const size = (tensor: Tensor | number) => typeof tensor === "number" ? tensor : tensor.shape[0];
     const total = tensors.reduce((sum: number, tensor) => sum + size(tensor), 0);
     const numbers = new Float32Array(4 * fours(total));
     let at = 0;

@@ -142,9 +142,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   ${each(ROWS, (r) => each(groups, (g) => `var o${r}_${g} = vec4<f32>();`))}
   let lastKey = min(p.length, firstQuery + ${QUERIES}u);
   ${
-    slidingWindow === undefined
-      ? "let firstKey = 0u;"
-      : `var firstKey = 0u;
+    slidingWindow === undefined ? "let firstKey = 0u;" : `var firstKey = 0u;
   if (firstQuery + 1u > ${slidingWindow}u) { firstKey = (firstQuery + 1u - ${slidingWindow}u) / ${keys}u * ${keys}u; }`
   }
   for (var block = firstKey; block < lastKey; block += ${keys}u) {
@@ -170,8 +168,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
       }
       workgroupBarrier();
       for (var d = 0u; d < ${across}u; d++) {
-        ${each(ROWS, (r) => `let q${r} = queryTile[(down * ${ROWS}u + ${r}u) * ${across + 1}u + d];`)}
-        ${each(perThread, (k) => `let k${k} = keyTile[(across + ${k * across}u) * ${across + 1}u + d];`)}
+        ${
+    each(ROWS, (r) => `let q${r} = queryTile[(down * ${ROWS}u + ${r}u) * ${across + 1}u + d];`)
+  }
+        ${
+    each(perThread, (k) => `let k${k} = keyTile[(across + ${k * across}u) * ${across + 1}u + d];`)
+  }
         ${each(ROWS, (r) => each(perThread, (k) => `${scores(r, k)} += dot(q${r}, k${k});`, " "))}
       }
       workgroupBarrier();
@@ -227,7 +229,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     workgroupBarrier();
     for (var at = 0u; at < ${across}u; at++) {
       ${each(ROWS, (r) => `let w${r} = weights[(down * ${ROWS}u + ${r}u) * ${across + 1}u + at];`)}
-      ${g > 0 ? "" : each(ROWS, (r) => `total${r} += ${each(perThread, (k) => `w${r}.${"xyzw"[k]}`, " + ")};`)}
+      ${
+      g > 0
+        ? ""
+        : each(ROWS, (r) => `total${r} += ${each(perThread, (k) => `w${r}.${"xyzw"[k]}`, " + ")};`)
+    }
       ${
       each(perThread, (k) =>
         `let v${k} = keyTile[(at + ${k * across}u) * ${across + 1}u + across];
@@ -322,11 +328,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
       let weight = weights[at];
       total += weight;
       let row = (text * p.textKeys + block + at) * p.keyStride + valueChannel;
-      ${each((g) => `if (thread + ${64 * g}u < ${fours}u) { o${g} += weight * loadKey(row, thread + ${64 * g}u); }`)}
+      ${
+    each((g) =>
+      `if (thread + ${64 * g}u < ${fours}u) { o${g} += weight * loadKey(row, thread + ${
+        64 * g
+      }u); }`
+    )
+  }
     }
     workgroupBarrier();
   }
-  ${each((g) => `storeOutput(token * p.outputStride + head * ${headSize}u, thread + ${64 * g}u, o${g} / total);`)}
+  ${
+    each((g) =>
+      `storeOutput(token * p.outputStride + head * ${headSize}u, thread + ${
+        64 * g
+      }u, o${g} / total);`
+    )
+  }
 }
 `;
 }

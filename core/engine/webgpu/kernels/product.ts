@@ -209,8 +209,9 @@ function stepCode(tile: Tile, step: number): string {
       return `let l${step}_${four} = leftTile[${at}];`;
     }),
     ...Array.from({ length: columnFours }, (_, four) => {
-      const at =
-        `(k + ${step}u) * ${tile.columns / 4 + 1}u + ${four * tile.threadsAcross}u + across`;
+      const at = `(k + ${step}u) * ${tile.columns / 4 + 1}u + ${
+        four * tile.threadsAcross
+      }u + across`;
       return `let r${step}_${four} = rightTile[${at}];`;
     }),
   ];

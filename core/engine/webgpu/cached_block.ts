@@ -1,0 +1,198 @@
+/**
+ * A block that continues texts with a key/value cache on the card.
+ * @module
+ */
+import { EngineError } from "../../errors.ts";
+import { checkHidden } from "../checks.ts";
+import type { BlockSpecification, CachedBlock, KeyValueCache } from "../types.ts";
+import {
+  type Attend,
+  attentionHalf,
+  ffnHalf,
+  headWidths,
+  outputRows,
+  sendBlock,
+  textsTogether,
+} from "./block_parts.ts";
+import type { PooledBuffer } from "./buffers.ts";
+import { Commands } from "./commands.ts";
+import type { GraphicsContext } from "./context.ts";
+import { appendKernel, cachedAttentionKernel } from "./kernels/attention.ts";
+import { regionOf, sendRows, tightRows } from "./operations.ts";
+import { fours } from "./weights.ts";
+
+/** Positions that a cache starts with; it doubles when it is full. */
+const FIRST_CAPACITY = 64;
+
+/** Keys and values with room for more, `[batch, capacity, stride]`: keys of all heads, then values of all heads. */
+interface CacheMemory {
+  readonly owner: object;
+  readonly buffer: PooledBuffer;
+  readonly batch: number;
+  readonly capacity: number;
+  /** Tokens per text that have been written. */
+  filled: number;
+}
+
+class CardCache implements KeyValueCache {
+  constructor(readonly memory: CacheMemory, readonly length: number) {}
+}
+
+/**
+ * Prepares a block to continue texts token by token. It reports no sums, whatever the specification says.
+ *
+ * @param context What the engine's parts share
+ * @param specification The block
+ * @returns The block; close it after use, its caches go with it
+ * @throws {GraphicsError} if the card has no room for it
+ */
+export async function openCachedBlock(
+  context: GraphicsContext,
+  specification: BlockSpecification,
+): Promise<CachedBlock> {
+  const block = await sendBlock(context, specification);
+  const caches = new CacheKeeper(context, specification);
+  return {
+    run: async (hidden, batch, length, cache) => {
+      checkHidden(hidden, batch, length, specification);
+      const past = cache?.length ?? 0;
+      // The cache of one batch is one binding, and so is what goes through the block.
+      if (textsTogether(context, specification, Math.max(length, 1)) < batch) {
+        throw new EngineError(`Cannot continue ${batch} texts at a time: continue fewer`);
+      }
+      return await context.guard("continue texts", async () => {
+        const operations = { context, commands: new Commands(context) };
+        const { commands } = operations;
+        try {
+          const memory = caches.prepare(cache, { batch, length, past }, commands);
+          const input = sendRows(operations, hidden, specification.architecture.hiddenSize);
+          const sizes = { batch, length, past };
+          const attend = attendWith(memory);
+          const { middle } = attentionHalf(operations, block, input, sizes, attend);
+          const output = ffnHalf(operations, block, middle);
+          commands.read(regionOf(output));
+          const [numbers] = await commands.submit();
+          memory.filled = past + length;
+          return {
+            hidden: tightRows(numbers, specification.architecture.hiddenSize),
+            cache: caches.keep(new CardCache(memory, past + length)),
+          };
+        } finally {
+          commands.abandon();
+        }
+      });
+    },
+    close: () => {
+      caches.close();
+      block.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Attention of new tokens among those in a cache, to which they are added. */
+function attendWith({ buffer, capacity }: CacheMemory): Attend {
+  return (operations, block, all, { batch, length, past }) => {
+    const { architecture: { headSize, slidingWindow }, shape } = block;
+    const { queries, keys } = headWidths(block);
+    const [stride, cacheStride] = [4 * fours(all.columns), 4 * fours(2 * keys)];
+    const cache = { buffer: buffer.buffer, bytes: 4 * batch * capacity * cacheStride };
+    operations.commands.dispatch(
+      appendKernel(),
+      [regionOf(all), cache],
+      [2 * keys, queries, stride, cacheStride, length, past, capacity],
+      [Math.ceil(2 * keys / 64), all.rows, 1],
+    );
+    const output = outputRows(operations, all.rows, queries);
+    const group = shape.queryHeads / shape.keyValueHeads;
+    operations.commands.dispatch(
+      cachedAttentionKernel({ headSize, slidingWindow }),
+      [regionOf(all), cache, regionOf(output)],
+      [length, past, group, stride, cacheStride, capacity, 0, keys, 4 * fours(queries)],
+      [length, shape.queryHeads, batch],
+    );
+    return output;
+  };
+}
+
+/** Caches of one block: their buffers go back when nobody holds the cache any more, or with the block. */
+class CacheKeeper {
+  readonly #context: GraphicsContext;
+  readonly #stride: number;
+  readonly #buffers = new Set<PooledBuffer>();
+  /** How many cache objects share a buffer. */
+  readonly #holders = new Map<PooledBuffer, number>();
+  readonly #registry = new FinalizationRegistry<PooledBuffer>((buffer) => this.#drop(buffer));
+
+  constructor(context: GraphicsContext, specification: BlockSpecification) {
+    this.#context = context;
+    this.#stride = 4 * fours(2 * headWidths(specification).keys);
+  }
+
+  /** The memory itself, or a copy where it is full, or where another continuation of the same text has used it. */
+  prepare(
+    cache: KeyValueCache | undefined,
+    { batch, length, past }: { batch: number; length: number; past: number },
+    commands: Commands,
+  ): CacheMemory {
+    const before = this.#memoryOf(cache, batch);
+    const total = past + length;
+    if (before !== undefined && before.filled === past && total <= before.capacity) return before;
+    const capacity = Math.max(FIRST_CAPACITY, 2 ** Math.ceil(Math.log2(total)));
+    const rowBytes = 4 * this.#stride;
+    const { maxStorageBufferBindingSize } = this.#context.graphics.limits;
+    if (batch * capacity * rowBytes > maxStorageBufferBindingSize) {
+      throw new EngineError(
+        `Cannot continue ${batch} texts past ${past} tokens: their cache would be larger than the card's bindings; continue fewer`,
+      );
+    }
+    const buffer = this.#context.pool.acquire(batch * capacity * rowBytes);
+    this.#buffers.add(buffer);
+    if (before !== undefined) {
+      for (let text = 0; text < batch; text++) {
+        const from = text * before.capacity * rowBytes;
+        commands.copy(
+          { buffer: before.buffer.buffer, offset: from, bytes: past * rowBytes },
+          { buffer: buffer.buffer, offset: text * capacity * rowBytes },
+        );
+      }
+    }
+    return { owner: this, buffer, batch, capacity, filled: past };
+  }
+
+  keep(cache: CardCache): KeyValueCache {
+    const { buffer } = cache.memory;
+    this.#holders.set(buffer, (this.#holders.get(buffer) ?? 0) + 1);
+    this.#registry.register(cache, buffer);
+    return cache;
+  }
+
+  close(): void {
+    for (const buffer of this.#buffers) this.#context.pool.release(buffer);
+    this.#buffers.clear();
+    this.#holders.clear();
+  }
+
+  #memoryOf(cache: KeyValueCache | undefined, batch: number): CacheMemory | undefined {
+    if (cache === undefined) return undefined;
+    if (!(cache instanceof CardCache) || cache.memory.owner !== this) {
+      throw new EngineError(
+        "Cannot continue a text: its cache was made by another engine or block",
+      );
+    }
+    if (cache.memory.batch !== batch) {
+      throw new EngineError(
+        `Cannot continue ${batch} texts: their cache holds ${cache.memory.batch}`,
+      );
+    }
+    return cache.memory;
+  }
+
+  #drop(buffer: PooledBuffer): void {
+    const holders = (this.#holders.get(buffer) ?? 0) - 1;
+    this.#holders.set(buffer, holders);
+    if (holders > 0 || !this.#buffers.delete(buffer)) return;
+    this.#holders.delete(buffer);
+    this.#context.pool.release(buffer);
+  }
+}
