@@ -2,7 +2,7 @@
  * A block that continues texts with a key/value cache on the card.
  * @module
  */
-import { EngineError } from "../../errors.ts";
+import { EngineError, GraphicsError } from "../../errors.ts";
 import { checkHidden } from "../checks.ts";
 import type { BlockSpecification, CachedBlock, KeyValueCache } from "../types.ts";
 import {
@@ -56,9 +56,10 @@ export async function openCachedBlock(
     run: async (hidden, batch, length, cache) => {
       checkHidden(hidden, batch, length, specification);
       const past = cache?.length ?? 0;
-      // The cache of one batch is one binding, and so is what goes through the block.
-      if (textsTogether(context, specification, Math.max(length, 1)) < batch) {
-        throw new EngineError(`Cannot continue ${batch} texts at a time: continue fewer`);
+      if (textsTogether(context, specification, length) < batch) {
+        throw new GraphicsError(
+          `Cannot continue ${batch} texts by ${length} tokens at a time on graphics card '${context.graphics.name}': use --engine onnx`,
+        );
       }
       return await context.guard("continue texts", async () => {
         const operations = { context, commands: new Commands(context) };
@@ -90,27 +91,41 @@ export async function openCachedBlock(
   };
 }
 
-/** Attention of new tokens among those in a cache, to which they are added. */
+/**
+ * Attention of new tokens among those in a cache, to which they are added. Texts go in groups where the cache of all is
+ * too large for one binding.
+ */
 function attendWith({ buffer, capacity }: CacheMemory): Attend {
   return (operations, block, all, { batch, length, past }) => {
     const { architecture: { headSize, slidingWindow }, shape } = block;
     const { queries, keys } = headWidths(block);
     const [stride, cacheStride] = [4 * fours(all.columns), 4 * fours(2 * keys)];
-    const cache = { buffer: buffer.buffer, bytes: 4 * batch * capacity * cacheStride };
-    operations.commands.dispatch(
-      appendKernel(),
-      [regionOf(all), cache],
-      [2 * keys, queries, stride, cacheStride, length, past, capacity],
-      [Math.ceil(2 * keys / 64), all.rows, 1],
-    );
     const output = outputRows(operations, all.rows, queries);
     const group = shape.queryHeads / shape.keyValueHeads;
-    operations.commands.dispatch(
-      cachedAttentionKernel({ headSize, slidingWindow }),
-      [regionOf(all), cache, regionOf(output)],
-      [length, past, group, stride, cacheStride, capacity, 0, keys, 4 * fours(queries)],
-      [length, shape.queryHeads, batch],
-    );
+    const textBytes = 4 * capacity * cacheStride;
+    const { maxStorageBufferBindingSize } = operations.context.graphics.limits;
+    const together = Math.max(1, Math.floor(maxStorageBufferBindingSize / textBytes));
+    for (let first = 0; first < batch; first += together) {
+      const texts = Math.min(together, batch - first);
+      const cache = {
+        buffer: buffer.buffer,
+        offset: first * textBytes,
+        bytes: texts * textBytes,
+      };
+      operations.commands.dispatch(
+        appendKernel(),
+        [regionOf(all), cache],
+        [2 * keys, queries, stride, cacheStride, length, past, capacity, first * length],
+        [Math.ceil(2 * keys / 64), texts * length, 1],
+      );
+      const strides = [stride, cacheStride, capacity, 0, keys, 4 * fours(queries)];
+      operations.commands.dispatch(
+        cachedAttentionKernel({ headSize, slidingWindow }),
+        [regionOf(all), cache, regionOf(output)],
+        [length, past, group, ...strides, first * length],
+        [length, shape.queryHeads, texts],
+      );
+    }
     return output;
   };
 }
@@ -140,10 +155,10 @@ class CacheKeeper {
     if (before !== undefined && before.filled === past && total <= before.capacity) return before;
     const capacity = Math.max(FIRST_CAPACITY, 2 ** Math.ceil(Math.log2(total)));
     const rowBytes = 4 * this.#stride;
-    const { maxStorageBufferBindingSize } = this.#context.graphics.limits;
-    if (batch * capacity * rowBytes > maxStorageBufferBindingSize) {
-      throw new EngineError(
-        `Cannot continue ${batch} texts past ${past} tokens: their cache would be larger than the card's bindings; continue fewer`,
+    const { limits: { maxStorageBufferBindingSize }, name } = this.#context.graphics;
+    if (capacity * rowBytes > maxStorageBufferBindingSize) {
+      throw new GraphicsError(
+        `Cannot continue texts past ${past} tokens on graphics card '${name}': the cache of one would be larger than its bindings; give a shorter --seq-len, or use --engine onnx`,
       );
     }
     const buffer = this.#context.pool.acquire(batch * capacity * rowBytes);

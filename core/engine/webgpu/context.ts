@@ -10,6 +10,9 @@ import type { GraphicsDevice } from "./device.ts";
 import { tileBytes, type TileName, TILES } from "./kernels/product.ts";
 import type { Profile } from "./profile.ts";
 
+/** Workgroups that keep a large card busy. */
+const BUSY = 96;
+
 /** A kernel that is not compiled yet: its code, under a name that is the same for the same code alone. */
 export interface Kernel {
   /** Its name and specialisation. */
@@ -29,7 +32,7 @@ export class GraphicsContext {
   /** The one tile that products are made with; chosen by their sizes if undefined. */
   forcedTile: TileName | undefined;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
-  readonly #rotations = new Map<RotaryEmbedding, { positions: number; tables: PooledBuffer }>();
+  readonly #rotations = new Map<string, { positions: number; tables: PooledBuffer }>();
 
   /**
    * Starts with no buffers and no kernels.
@@ -61,6 +64,18 @@ export class GraphicsContext {
     return pipeline;
   }
 
+  /** The tiles that this card can make products with, largest first. */
+  get tiles(): readonly TileName[] {
+    // Software runs threads one after the other: large tiles win nothing there and take long to compile.
+    if (this.graphics.isFallback) return ["small"];
+    const { limits } = this.graphics;
+    return (["large", "medium", "small"] as const).filter((name) => {
+      const tile = TILES[name];
+      return tile.threadsAcross * tile.threadsDown <= limits.maxComputeInvocationsPerWorkgroup &&
+        tileBytes(tile) <= limits.maxComputeWorkgroupStorageSize;
+    });
+  }
+
   /**
    * Chooses the tile of a product: large ones where there is enough work to keep the whole card busy.
    *
@@ -70,17 +85,9 @@ export class GraphicsContext {
    */
   tile(rows: number, columns: number): TileName {
     if (this.forcedTile !== undefined) return this.forcedTile;
-    // Software runs threads one after the other: large tiles win nothing there and take long to compile.
-    if (this.graphics.isFallback) return "small";
-    const { limits } = this.graphics;
-    for (const name of ["large", "medium"] as const) {
-      const tile = TILES[name];
-      const threads = tile.threadsAcross * tile.threadsDown;
-      if (threads > limits.maxComputeInvocationsPerWorkgroup) continue;
-      if (tileBytes(tile) > limits.maxComputeWorkgroupStorageSize) continue;
-      if (Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) >= 96) return name;
-    }
-    return "small";
+    const enough = (name: TileName) =>
+      Math.ceil(rows / TILES[name].rows) * Math.ceil(columns / TILES[name].columns) >= BUSY;
+    return this.tiles.find(enough) ?? "small";
   }
 
   /**
@@ -91,7 +98,9 @@ export class GraphicsContext {
    * @returns Their buffer; it belongs to the context
    */
   rotationTables(rotary: RotaryEmbedding, positions: number): PooledBuffer {
-    const known = this.#rotations.get(rotary);
+    // A model that is opened twice has equal rotations in different objects.
+    const key = `${rotary.attentionFactor} ${rotary.inverseFrequencies.join(" ")}`;
+    const known = this.#rotations.get(key);
     if (known !== undefined && known.positions >= positions) return known.tables;
     if (known !== undefined) this.pool.release(known.tables);
     const { cosine, sine } = new Rotations(rotary).upTo(positions);
@@ -102,7 +111,7 @@ export class GraphicsContext {
     }
     const tables = this.pool.acquire(pairs.byteLength);
     this.graphics.device.queue.writeBuffer(tables.buffer, 0, pairs);
-    this.#rotations.set(rotary, { positions: cosine.shape[0], tables });
+    this.#rotations.set(key, { positions: cosine.shape[0], tables });
     return tables;
   }
 

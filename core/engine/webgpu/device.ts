@@ -88,6 +88,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<GraphicsD
  */
 export async function findAdapter(): Promise<GPUAdapter> {
   let cause: unknown;
+  silenceDriver();
   try {
     const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
     if (adapter) return adapter;
@@ -98,6 +99,16 @@ export async function findAdapter(): Promise<GPUAdapter> {
     "Cannot find a graphics card through WebGPU: install its Vulkan driver, or use --engine onnx",
     { cause },
   );
+}
+
+/** Mesa writes to standard error where this variable is absent, as it is on servers, though nothing depends on it. */
+function silenceDriver(): void {
+  if (Deno.build.os !== "linux") return;
+  try {
+    if (Deno.env.get("XDG_RUNTIME_DIR") === undefined) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
+  } catch {
+    // Without the permission, the driver says what it says.
+  }
 }
 
 /**

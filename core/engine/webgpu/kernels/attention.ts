@@ -53,8 +53,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
  * Copies keys and values behind those in a cache.
  *
  * Bindings: 1 heads, `[tokens, stride]`; 2 the cache, `[texts, capacity, cacheStride]`. Parameters: channels to copy, the
- * first of them, stride, cacheStride, tokens per text, the first token's position, capacity. Workgroups: channels / 64,
- * tokens.
+ * first of them, stride, cacheStride, tokens per text, the first token's position, capacity, the row of the first text's
+ * first token. Workgroups: channels / 64, tokens.
  *
  * @returns The kernel
  */
@@ -64,6 +64,7 @@ export function appendKernel(): Kernel {
     code: () => `
 struct Parameters {
   channels: u32, first: u32, stride: u32, cacheStride: u32, length: u32, past: u32, capacity: u32,
+  firstRow: u32,
 }
 @group(0) @binding(0) var<uniform> p: Parameters;
 @group(0) @binding(1) var<storage, read> heads: array<f32>;
@@ -72,7 +73,7 @@ struct Parameters {
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= p.channels) { return; }
   let row = (id.y / p.length) * p.capacity + p.past + id.y % p.length;
-  cache[row * p.cacheStride + id.x] = heads[id.y * p.stride + p.first + id.x];
+  cache[row * p.cacheStride + id.x] = heads[(p.firstRow + id.y) * p.stride + p.first + id.x];
 }`,
   };
 }
@@ -81,6 +82,7 @@ const PARAMETERS = `
 struct Parameters {
   length: u32, past: u32, group: u32,
   queryStride: u32, keyStride: u32, textKeys: u32, keyFirst: u32, valueFirst: u32, outputStride: u32,
+  firstRow: u32,
 }
 @group(0) @binding(0) var<uniform> p: Parameters;`;
 
@@ -257,7 +259,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 /**
  * The same for a few tokens after those in a cache: one workgroup for each of them.
  *
- * Bindings as of {@linkcode attentionKernel}. Parameters: new tokens per text, tokens before them, and the rest as there.
+ * Bindings as of {@linkcode attentionKernel}. Parameters: new tokens per text, tokens before them, the rest as there, and
+ * the row of the first text's first token.
  * Workgroups: new tokens, query heads, texts.
  *
  * @param settings Head size and window
@@ -287,7 +290,7 @@ ${loadHeadCode(headSize)}
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let head = workgroup.y;
   let text = workgroup.z;
-  let token = text * p.length + workgroup.x;
+  let token = p.firstRow + text * p.length + workgroup.x;
   let last = p.past + workgroup.x;
   let keyChannel = p.keyFirst + head / p.group * ${headSize}u;
   let valueChannel = p.valueFirst + head / p.group * ${headSize}u;
