@@ -74,7 +74,7 @@ export async function calibrate(
   domains: readonly Domain[],
   options: CalibrateOptions = {},
 ): Promise<Statistics> {
-  return await withEngine(options, async (engine) =>
+  return await withEngine(model, options, async (engine) =>
     await calibrateWith(
       engine,
       model,
@@ -114,6 +114,7 @@ export async function applyPlan(
 ): Promise<Model> {
   const directory = options.directory ?? await Deno.makeTempDir({ prefix: "gprune-" });
   return await withEngine(
+    model,
     options,
     async (engine) => (await writePlan(model, plan, { ...options, engine, directory })).model,
   );
@@ -150,6 +151,7 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Report> {
   return await withEngine(
+    model,
     options,
     async (engine) => await evaluateModel(engine, model, domains, options),
   );
@@ -206,10 +208,11 @@ export function embeddedTexts(
 }
 
 async function withEngine<T>(
+  { architecture }: Model,
   options: EngineOptions,
   work: (engine: Engine) => Promise<T>,
 ): Promise<T> {
-  const engine = await openEngine(options.engine ?? "auto");
+  const engine = await openEngine(options.engine ?? "auto", { architecture });
   try {
     return await work(engine);
   } finally {
