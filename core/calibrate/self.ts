@@ -3,8 +3,16 @@
  * known as self-calibration). It covers what the model was trained on and needs no data.
  * @module
  */
-import { CacheLostError } from "../engine/resilient.ts";
-import type { CachedBlock, Embedding, Engine, Head, KeyValueCache } from "../engine/types.ts";
+import { StateLostError } from "../engine/resilient.ts";
+import { closeStream, continueBlock } from "../engine/streams.ts";
+import type {
+  CachedBlock,
+  Embedding,
+  Engine,
+  Head,
+  KeyValueCache,
+  Stream,
+} from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
@@ -71,7 +79,7 @@ export async function sampleSelf(
         });
       } catch (error) {
         // The engine goes on without its graphics card: the group starts again.
-        if (error instanceof CacheLostError) continue;
+        if (error instanceof StateLostError) continue;
         throw error;
       }
       sampled.push(...group.map(({ tokens }) => tokens));
@@ -104,13 +112,19 @@ async function continueTexts(
   const caches: (KeyValueCache | undefined)[] = blocks.map(() => undefined);
   const length = group[0].tokens.length;
   for (let at = 0; at + 1 < length; at++) {
-    let hidden = await embedding.lookup(group.map(({ tokens }) => tokens[at]));
-    for (const [layer, block] of blocks.entries()) {
-      const output = await block.run(hidden, group.length, 1, caches[layer]);
-      caches[layer] = output.cache;
-      hidden = output.hidden;
+    let hidden: Stream = await embedding.lookup(group.map(({ tokens }) => tokens[at]));
+    let logits: Float32Array;
+    try {
+      for (const [layer, block] of blocks.entries()) {
+        const output = await continueBlock(block, hidden, group.length, 1, caches[layer]);
+        caches[layer] = output.cache;
+        closeStream(hidden);
+        hidden = output.hidden;
+      }
+      logits = await head.logits(hidden);
+    } finally {
+      closeStream(hidden);
     }
-    const logits = await head.logits(hidden);
     const vocabulary = logits.length / group.length;
     group.forEach(({ tokens, random }, row) => {
       const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);

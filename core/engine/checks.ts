@@ -3,7 +3,7 @@
  * @module
  */
 import { EngineError } from "../errors.ts";
-import type { BlockOutput, BlockSpecification, ChannelSums } from "./types.ts";
+import type { BlockSpecification, BlockSums, ChannelSums, Stream } from "./types.ts";
 
 /**
  * Checks that the residual stream has the size that batch and length promise.
@@ -15,7 +15,7 @@ import type { BlockOutput, BlockSpecification, ChannelSums } from "./types.ts";
  * @throws {EngineError} if it has not
  */
 export function checkHidden(
-  hidden: Float32Array,
+  hidden: Stream,
   batch: number,
   length: number,
   { architecture }: BlockSpecification,
@@ -45,9 +45,6 @@ export function checkTargets(rows: number, targets: Int32Array, vocabularySize: 
     `Cannot compute the loss of token '${stranger}': the vocabulary has ${vocabularySize} tokens`,
   );
 }
-
-/** Sums over the tokens of a batch, of both kinds. */
-export type BlockSums = NonNullable<BlockOutput["sums"]>;
 
 /**
  * Sums of nothing yet.

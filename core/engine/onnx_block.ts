@@ -2,11 +2,11 @@
  * A block that runs whole texts on ONNX Runtime.
  * @module
  */
-import { type BlockSums, checkHidden, emptySums } from "./checks.ts";
+import { checkHidden, emptySums } from "./checks.ts";
 import { BLOCK_NAME, blockGraph, runFeeds } from "./block_graph.ts";
 import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, openSession, type Session } from "./runtime.ts";
-import type { Block, BlockSpecification } from "./types.ts";
+import type { Block, BlockSpecification, BlockSums } from "./types.ts";
 import { goalOf, rootFolder, weightFeeds } from "./weights.ts";
 
 /** Bytes of attention scores that one run may make; larger batches are run in parts. */

@@ -8,7 +8,8 @@ import { GraphBuilder } from "../onnx/graph.ts";
 import { addHead, addLosses } from "../onnx/outer.ts";
 import { checkTargets } from "./checks.ts";
 import { floats, integers, openSession, type Session } from "./runtime.ts";
-import type { Head } from "./types.ts";
+import { numbersOf } from "./streams.ts";
+import type { Head, Stream } from "./types.ts";
 import { goalOf, rootFolder, weightReference } from "./weights.ts";
 
 /** Rows that go through the head together: their logits must stay small. */
@@ -33,9 +34,10 @@ export function openHead(model: Model, options: { readonly threads: number }): H
     return session;
   };
   const forEachChunk = async (
-    hidden: Float32Array,
+    stream: Stream,
     run: (chunk: Float32Array, from: number, to: number) => Promise<void>,
   ) => {
+    const hidden = await numbersOf(stream);
     const rows = hidden.length / hiddenSize;
     for (let from = 0; from < rows; from += CHUNK_ROWS) {
       const to = Math.min(rows, from + CHUNK_ROWS);

@@ -11,11 +11,12 @@ import type {
   FittingBlock,
   Head,
   KeyValueCache,
+  Stream,
   StreamFit,
 } from "./types.ts";
 
-/** Texts whose cache was on a card that failed must be started again; the engine goes on with another one. */
-export class CacheLostError extends GraphicsError {}
+/** What a failed card held is lost, and must be made again; the engine goes on with another one. */
+export class StateLostError extends GraphicsError {}
 
 /** Options of {@linkcode resilientEngine}. */
 export interface ResilientOptions {
@@ -25,7 +26,8 @@ export interface ResilientOptions {
 
 /**
  * Runs on an engine until its card fails, and on another one from then on. What was in hand when it failed is done
- * again; what was done before stays, since every batch comes back into the computer's memory.
+ * again. What the card alone held (streams, sums and caches that were kept there) is lost: whoever kept it there gets a
+ * {@linkcode StateLostError}, once, and makes it again.
  *
  * @param first The engine on the card
  * @param openSecond Opens the other one, when it is needed
@@ -47,14 +49,22 @@ export function resilientEngine(
     },
     openBlock: async (specification): Promise<Block> => {
       const held = await Held.open(state, (engine) => engine.openBlock(specification));
-      return {
+      const block: Block = {
         run: (...inputs) => held.use((block) => block.run(...inputs)),
         close: () => held.close(),
+      };
+      if (held.value.keep === undefined) return block;
+      return {
+        ...block,
+        keep: (...inputs) => held.useKept((block) => block.keep!(...inputs)),
+        takeSums: () => held.useKept((block) => block.takeSums!()),
       };
     },
     openCachedBlock: async (specification): Promise<CachedBlock> => {
       const held = await Held.open(state, (engine) => engine.openCachedBlock(specification));
-      return { run: continuation(state, held), close: () => held.close() };
+      const block: CachedBlock = { run: continuation(state, held), close: () => held.close() };
+      if (held.value.keep === undefined) return block;
+      return { ...block, keep: (...inputs) => held.useKept((block) => block.keep!(...inputs)) };
     },
     openFittingBlock: async (specification, structure): Promise<FittingBlock> => {
       const open = (engine: Engine) => engine.openFittingBlock(specification, structure);
@@ -82,13 +92,22 @@ export function resilientEngine(
       const held = await Held.open(state, (engine) => engine.openHead(model));
       return {
         negativeLogLikelihoods: (...inputs) =>
-          held.use((head) => head.negativeLogLikelihoods(...inputs)),
-        logits: (hidden) => held.use((head) => head.logits(hidden)),
+          ofStream(held, inputs[0], (head) => head.negativeLogLikelihoods(...inputs)),
+        logits: (hidden) => ofStream(held, hidden, (head) => head.logits(hidden)),
         close: () => held.close(),
       };
     },
     close: () => state.close(),
   };
+}
+
+/** Streams that are on the card go with it. */
+async function ofStream<R>(
+  held: Held<Head>,
+  stream: Stream,
+  work: (head: Head) => Promise<R>,
+): Promise<R> {
+  return stream instanceof Float32Array ? await held.use(work) : await held.useKept(work);
 }
 
 /** A cache cannot move: texts that had begun on the card are given up. */
@@ -97,15 +116,20 @@ function continuation(state: EngineState, held: Held<CachedBlock>): CachedBlock[
   return async (hidden, batch, length, cache) => {
     const output = await held.use((block) => {
       if (cache !== undefined && makers.get(cache) !== state.current) {
-        throw new CacheLostError(
-          "Cannot continue texts that a failed graphics card held: start them again",
-        );
+        throw lost();
       }
       return block.run(hidden, batch, length, cache);
     });
     if (output.cache !== undefined) makers.set(output.cache, state.current);
     return output;
   };
+}
+
+function lost(cause?: unknown): StateLostError {
+  return new StateLostError(
+    "Cannot go on with what a failed graphics card held: start it again",
+    { cause },
+  );
 }
 
 class EngineState {
@@ -128,11 +152,16 @@ class EngineState {
     try {
       return await work(engine);
     } catch (error) {
-      const isLast = !(error instanceof GraphicsError) || error instanceof CacheLostError;
+      const isLast = !(error instanceof GraphicsError) || error instanceof StateLostError;
       if (isLast || engine !== this.#first) throw error;
-      await this.#giveUp(error);
+      await this.giveUp(error);
       return await work(this.current);
     }
+  }
+
+  /** Whether an engine is the one on the card, and the card has not failed. */
+  isFirst(engine: Engine): boolean {
+    return engine === this.#first && engine === this.current;
   }
 
   async close(): Promise<void> {
@@ -140,7 +169,7 @@ class EngineState {
     await (await this.#second)?.close();
   }
 
-  async #giveUp(error: GraphicsError): Promise<void> {
+  async giveUp(error: GraphicsError): Promise<void> {
     if (this.#second === undefined) {
       this.#second = this.#openSecond();
       this.#options.onNote?.(
@@ -186,6 +215,23 @@ class Held<T extends { close(): Promise<void> }> {
       }
       return await work(this.#value);
     });
+  }
+
+  /** Does work with what the card holds; where the card fails, that is lost. */
+  async useKept<R>(work: (value: T) => Promise<R>): Promise<R> {
+    if (!this.#state.isFirst(this.#engine)) throw lost();
+    try {
+      return await work(this.#value);
+    } catch (error) {
+      if (!(error instanceof GraphicsError)) throw error;
+      await this.#state.giveUp(error);
+      throw lost(error);
+    }
+  }
+
+  /** What is held now. */
+  get value(): T {
+    return this.#value;
   }
 
   async close(): Promise<void> {

@@ -2,19 +2,36 @@
  * A block that runs whole texts on the card.
  * @module
  */
-import { type BlockSums, checkHidden, emptySums } from "../checks.ts";
-import type { Block, BlockSpecification } from "../types.ts";
+import { checkHidden, emptySums } from "../checks.ts";
+import { closeStream } from "../streams.ts";
+import type { Block, BlockOutput, BlockSpecification, Stream } from "../types.ts";
 import {
   attendWhole,
   attentionHalf,
+  type CardBlock,
   ffnHalf,
-  headWidths,
   sendBlock,
   textsTogether,
 } from "./block_parts.ts";
+import { CardSums, KeptSums } from "./block_sums.ts";
+import {
+  CardStream,
+  joined,
+  keptStream,
+  lastingRows,
+  type StreamPart,
+  streamParts,
+} from "./card_stream.ts";
 import { Commands } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
-import { type CardRows, OuterSum, regionOf, sendRows, sumRows, tightRows } from "./operations.ts";
+import {
+  type CardRows,
+  type Operations,
+  regionOf,
+  sendRows,
+  temporaryRows,
+  tightRows,
+} from "./operations.ts";
 
 /**
  * Prepares a block to run whole texts.
@@ -29,97 +46,129 @@ export async function openBlock(
   specification: BlockSpecification,
 ): Promise<Block> {
   const block = await sendBlock(context, specification);
-  const { capture, architecture: { hiddenSize } } = specification;
-  const runPart = async (hidden: Float32Array, batch: number, length: number): Promise<Part> => {
-    const operations = { context, commands: new Commands(context) };
-    const { commands } = operations;
-    try {
-      const input = sendRows(operations, hidden, hiddenSize);
-      const sizes = { batch, length, past: 0 };
-      const { heads, middle } = attentionHalf(operations, block, input, sizes, attendWhole);
-      const gram = (columns: number) =>
-        capture === "gram" ? new OuterSum(operations, columns, columns) : undefined;
-      const grams = {
-        ffn: gram(specification.shape.ffnWidth),
-        heads: gram(headWidths(specification).queries),
-      };
-      const additions: Addition[] = [];
-      const summed = (kind: keyof BlockSums, rows: CardRows) => {
-        if (capture !== "sums" && capture !== "gram") return;
-        const add = sumRows(operations, rows);
-        additions.push((read, sums) => add(read, sums[kind]));
-        grams[kind]?.add(rows, rows);
-      };
-      summed("heads", heads);
-      const output = ffnHalf(operations, block, middle, (rows) => summed("ffn", rows));
-      for (const kind of ["ffn", "heads"] as const) {
-        const add = grams[kind]?.read();
-        if (add !== undefined) additions.push((read, sums) => add(read, sums[kind].gram!));
-      }
-      const outputPlace = commands.read(regionOf(output));
-      const middlePlace = capture === "middle" ? commands.read(regionOf(middle)) : undefined;
-      const read = await commands.submit();
-      return {
-        hidden: tightRows(read[outputPlace], hiddenSize),
-        middle: middlePlace === undefined ? undefined : tightRows(read[middlePlace], hiddenSize),
-        addTo: (sums) => additions.forEach((add) => add(read, sums)),
-      };
-    } finally {
-      commands.abandon();
-    }
+  const kept = new KeptSums(context, specification);
+  const parts = async (hidden: Stream, batch: number, length: number) => {
+    checkHidden(hidden, batch, length, specification);
+    const together = Math.min(batch, textsTogether(context, specification, length));
+    return await streamParts(context, hidden, batch, together);
   };
   return {
-    run: async (hidden, batch, length) => {
-      checkHidden(hidden, batch, length, specification);
-      const together = Math.min(batch, textsTogether(context, specification, length));
-      const sums = capture === "sums" || capture === "gram"
-        ? emptySums(specification, batch * length)
-        : undefined;
-      const parts: Part[] = [];
-      const size = hidden.length / batch;
-      await context.guard("run a decoder block", async () => {
-        for (let first = 0; first < batch; first += together) {
-          const last = Math.min(batch, first + together);
-          const own = hidden.subarray(first * size, last * size);
-          const part = await runPart(own, last - first, length);
-          if (sums !== undefined) part.addTo(sums);
-          parts.push(part);
-        }
+    run: (hidden, batch, length) =>
+      context.guard(
+        "run a decoder block",
+        async () =>
+          await runParts(context, block, specification, await parts(hidden, batch, length)),
+      ),
+    keep: async (hidden, batch, length) => {
+      const stream = await context.guard("run a decoder block", async () => {
+        const sums = () => kept.with(batch * length);
+        return await keepParts(context, block, await parts(hidden, batch, length), length, sums);
       });
-      return {
-        hidden: joined(parts.map((part) => part.hidden)),
-        sums,
-        middle: capture === "middle" ? joined(parts.map(({ middle }) => middle!)) : undefined,
-      };
+      try {
+        await context.pace();
+        return stream;
+      } catch (error) {
+        closeStream(stream);
+        throw error;
+      }
     },
+    takeSums: () => context.guard("read sums", () => kept.take()),
     close: () => {
+      kept.close();
       block.close();
       return Promise.resolve();
     },
   };
 }
 
-type Addition = (read: readonly Float32Array[], sums: BlockSums) => void;
-
-interface Part {
-  readonly hidden: Float32Array;
-  readonly middle?: Float32Array;
-  readonly addTo: (sums: BlockSums) => void;
+/** Writes a block down for some texts, whose sums are added where there are such. */
+function writeBlock(
+  operations: Operations,
+  block: CardBlock,
+  input: CardRows,
+  texts: number,
+  target: CardRows,
+  sums?: CardSums,
+): CardRows {
+  const sizes = { batch: texts, length: input.rows / texts, past: 0 };
+  const { heads, middle } = attentionHalf(operations, block, input, sizes, attendWhole);
+  sums?.add(operations, "heads", heads);
+  ffnHalf(operations, block, middle, target, (rows) => sums?.add(operations, "ffn", rows));
+  return middle;
 }
 
-/**
- * Arrays one after the other.
- *
- * @param parts The arrays
- * @returns One array; the array itself where there is one alone
- */
-export function joined(parts: readonly Float32Array[]): Float32Array {
-  if (parts.length === 1) return parts[0];
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
+/** The rows of a part, sent to the card if they are not there. */
+function rowsOf(operations: Operations, { source }: StreamPart, hiddenSize: number): CardRows {
+  return source instanceof Float32Array ? sendRows(operations, source, hiddenSize) : source;
+}
+
+async function runParts(
+  context: GraphicsContext,
+  block: CardBlock,
+  specification: BlockSpecification,
+  parts: readonly StreamPart[],
+): Promise<BlockOutput> {
+  const { capture, architecture: { hiddenSize } } = specification;
+  const summing = capture === "sums" || capture === "gram";
+  const totals = summing ? emptySums(specification, 0) : undefined;
+  const hidden: Float32Array[] = [];
+  const middles: Float32Array[] = [];
+  let tokens = 0;
   for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
+    const operations = { context, commands: new Commands(context) };
+    const { commands } = operations;
+    try {
+      const input = rowsOf(operations, part, hiddenSize);
+      tokens += input.rows;
+      const output = temporaryRows(operations, input.rows, hiddenSize);
+      const sums = summing
+        ? new CardSums(context, (numbers) => commands.temporary(numbers), specification)
+        : undefined;
+      const middle = writeBlock(operations, block, input, part.texts, output, sums);
+      const outputPlace = commands.read(regionOf(output));
+      const middlePlace = capture === "middle" ? commands.read(regionOf(middle)) : undefined;
+      const add = sums?.read(commands);
+      const read = await commands.submit();
+      if (totals !== undefined) add?.(read, totals);
+      hidden.push(tightRows(read[outputPlace], hiddenSize));
+      if (middlePlace !== undefined) middles.push(tightRows(read[middlePlace], hiddenSize));
+    } finally {
+      commands.abandon();
+    }
   }
-  return all;
+  return {
+    hidden: joined(hidden),
+    sums: totals && { ffn: { ...totals.ffn, tokens }, heads: { ...totals.heads, tokens } },
+    middle: capture === "middle" ? joined(middles) : undefined,
+  };
+}
+
+async function keepParts(
+  context: GraphicsContext,
+  block: CardBlock,
+  parts: readonly StreamPart[],
+  length: number,
+  sums: () => CardSums | undefined,
+): Promise<Stream> {
+  const { hiddenSize } = block.architecture;
+  const outputs: CardRows[] = [];
+  try {
+    const together = sums();
+    for (const part of parts) {
+      const operations = { context, commands: new Commands(context) };
+      try {
+        const input = rowsOf(operations, part, hiddenSize);
+        const output = lastingRows(context, part.texts * length, hiddenSize);
+        outputs.push(output);
+        writeBlock(operations, block, input, part.texts, output, together);
+        await operations.commands.submit();
+      } finally {
+        operations.commands.abandon();
+      }
+    }
+  } catch (error) {
+    new CardStream(context, outputs).close();
+    throw error;
+  }
+  return await keptStream(context, outputs);
 }

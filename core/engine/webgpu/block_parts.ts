@@ -254,18 +254,18 @@ export function outputRows(operations: Operations, rows: number, columns: number
  * @param operations Where
  * @param block The block
  * @param middle y
+ * @param output Where the residual stream after the block goes
  * @param onInput Called with the inputs of `down_proj` for each part, and the part's first row
- * @returns The residual stream after the block, until the commands are sent
  */
 export function ffnHalf(
   operations: Operations,
   block: CardBlock,
   middle: CardRows,
+  output: CardRows,
   onInput?: (input: CardRows, first: number) => void,
-): CardRows {
+): void {
   const { commands, context } = operations;
-  const { hiddenSize, normEpsilon, activation } = block.architecture;
-  const output = temporaryRows(operations, middle.rows, hiddenSize);
+  const { normEpsilon, activation } = block.architecture;
   const together = rowsTogether(context, block.shape.ffnWidth);
   for (let first = 0; first < middle.rows; first += together) {
     const own = someRows(middle, first, Math.min(together, middle.rows - first));
@@ -288,7 +288,6 @@ export function ffnHalf(
     });
     commands.reuse(input.buffer);
   }
-  return output;
 }
 
 /** Rows of so many numbers that one binding can hold, a multiple of 64 so that parts start where bindings may. */

@@ -29,7 +29,7 @@ export interface PoolCounts {
 }
 
 /** Bytes of unused buffers that are kept for the next block. */
-const IDLE_LIMIT = 512 * 1024 * 1024;
+const IDLE_LIMIT = 1536 * 1024 * 1024;
 
 /** Buffers by purpose and size. */
 export class BufferPool {
@@ -102,13 +102,18 @@ export class BufferPool {
     };
   }
 
-  /** Destroys all buffers, those in use too. */
-  close(): void {
-    for (const { buffer } of this.#inUse) buffer.destroy();
+  /** Destroys the buffers that are not in use. */
+  trim(): void {
     for (const buffers of this.#idle.values()) for (const { buffer } of buffers) buffer.destroy();
-    this.#inUse.clear();
     this.#idle.clear();
     this.#idleBytes = 0;
+  }
+
+  /** Destroys all buffers, those in use too. */
+  close(): void {
+    this.trim();
+    for (const { buffer } of this.#inUse) buffer.destroy();
+    this.#inUse.clear();
     this.#usedBytes = 0;
   }
 

@@ -4,13 +4,14 @@
  */
 import { EngineError, GraphicsError } from "../../errors.ts";
 import { checkHidden } from "../checks.ts";
-import type { BlockSpecification, CachedBlock, KeyValueCache } from "../types.ts";
+import type { BlockSpecification, CachedBlock, KeyValueCache, Stream } from "../types.ts";
 import {
   type Attend,
   attentionHalf,
   ffnHalf,
   headWidths,
   outputRows,
+  type RunSizes,
   sendBlock,
   textsTogether,
 } from "./block_parts.ts";
@@ -18,7 +19,15 @@ import type { PooledBuffer } from "./buffers.ts";
 import { Commands } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
 import { appendKernel, cachedAttentionKernel } from "./kernels/attention.ts";
-import { regionOf, sendRows, tightRows } from "./operations.ts";
+import { CardStream, lastingRows, type StreamPart, streamParts } from "./card_stream.ts";
+import {
+  type CardRows,
+  type Operations,
+  regionOf,
+  sendRows,
+  temporaryRows,
+  tightRows,
+} from "./operations.ts";
 import { fours } from "./weights.ts";
 
 /** Positions that a cache starts with; it doubles when it is full. */
@@ -52,34 +61,69 @@ export async function openCachedBlock(
 ): Promise<CachedBlock> {
   const block = await sendBlock(context, specification);
   const caches = new CacheKeeper(context, specification);
+  const { hiddenSize } = specification.architecture;
+  const checkSizes = (hidden: Stream, batch: number, length: number) => {
+    checkHidden(hidden, batch, length, specification);
+    if (textsTogether(context, specification, length) >= batch) return;
+    throw new GraphicsError(
+      `Cannot continue ${batch} texts by ${length} tokens at a time on graphics card '${context.graphics.name}': use --engine onnx`,
+    );
+  };
+  /** Writes the block down for new tokens; gives the cache after them. */
+  const write = (
+    operations: Operations,
+    { source }: StreamPart,
+    sizes: RunSizes,
+    cache: KeyValueCache | undefined,
+    target: CardRows | undefined,
+  ): { readonly output: CardRows; readonly memory: CacheMemory } => {
+    const memory = caches.prepare(cache, sizes, operations.commands);
+    const input = source instanceof Float32Array
+      ? sendRows(operations, source, hiddenSize)
+      : source;
+    const output = target ?? temporaryRows(operations, input.rows, hiddenSize);
+    const { middle } = attentionHalf(operations, block, input, sizes, attendWith(memory));
+    ffnHalf(operations, block, middle, output);
+    return { output, memory };
+  };
+  const withCommands = <T>(work: (operations: Operations) => Promise<T>): Promise<T> =>
+    context.guard("continue texts", async () => {
+      const operations = { context, commands: new Commands(context) };
+      try {
+        return await work(operations);
+      } finally {
+        operations.commands.abandon();
+      }
+    });
+  const after = (memory: CacheMemory, { past, length }: RunSizes): KeyValueCache => {
+    memory.filled = past + length;
+    return caches.keep(new CardCache(memory, past + length));
+  };
   return {
     run: async (hidden, batch, length, cache) => {
-      checkHidden(hidden, batch, length, specification);
-      const past = cache?.length ?? 0;
-      if (textsTogether(context, specification, length) < batch) {
-        throw new GraphicsError(
-          `Cannot continue ${batch} texts by ${length} tokens at a time on graphics card '${context.graphics.name}': use --engine onnx`,
-        );
-      }
-      return await context.guard("continue texts", async () => {
-        const operations = { context, commands: new Commands(context) };
-        const { commands } = operations;
+      checkSizes(hidden, batch, length);
+      const sizes = { batch, length, past: cache?.length ?? 0 };
+      return await withCommands(async (operations) => {
+        const part = { source: hidden, texts: batch };
+        const { output, memory } = write(operations, part, sizes, cache, undefined);
+        operations.commands.read(regionOf(output));
+        const [numbers] = await operations.commands.submit();
+        return { hidden: tightRows(numbers, hiddenSize), cache: after(memory, sizes) };
+      });
+    },
+    keep: async (hidden, batch, length, cache) => {
+      checkSizes(hidden, batch, length);
+      const sizes = { batch, length, past: cache?.length ?? 0 };
+      return await withCommands(async (operations) => {
+        const [part] = await streamParts(context, hidden, batch, batch);
+        const stream = new CardStream(context, [lastingRows(context, batch * length, hiddenSize)]);
         try {
-          const memory = caches.prepare(cache, { batch, length, past }, commands);
-          const input = sendRows(operations, hidden, specification.architecture.hiddenSize);
-          const sizes = { batch, length, past };
-          const attend = attendWith(memory);
-          const { middle } = attentionHalf(operations, block, input, sizes, attend);
-          const output = ffnHalf(operations, block, middle);
-          commands.read(regionOf(output));
-          const [numbers] = await commands.submit();
-          memory.filled = past + length;
-          return {
-            hidden: tightRows(numbers, specification.architecture.hiddenSize),
-            cache: caches.keep(new CardCache(memory, past + length)),
-          };
-        } finally {
-          commands.abandon();
+          const { memory } = write(operations, part, sizes, cache, stream.parts[0]);
+          await operations.commands.submit();
+          return { hidden: stream, cache: after(memory, sizes) };
+        } catch (error) {
+          stream.close();
+          throw error;
         }
       });
     },
@@ -147,7 +191,7 @@ class CacheKeeper {
   /** The memory itself, or a copy where it is full, or where another continuation of the same text has used it. */
   prepare(
     cache: KeyValueCache | undefined,
-    { batch, length, past }: { batch: number; length: number; past: number },
+    { batch, length, past }: RunSizes,
     commands: Commands,
   ): CacheMemory {
     const before = this.#memoryOf(cache, batch);

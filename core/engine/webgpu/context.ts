@@ -13,6 +13,9 @@ import type { Profile } from "./profile.ts";
 /** Workgroups that keep a large card busy. */
 const BUSY = 96;
 
+/** Time between two waits for the card. */
+const PACE_MILLISECONDS = 250;
+
 /** A kernel that is not compiled yet: its code, under a name that is the same for the same code alone. */
 export interface Kernel {
   /** Its name and specialisation. */
@@ -31,6 +34,11 @@ export class GraphicsContext {
   profile: Profile | undefined;
   /** The one tile that products are made with; chosen by their sizes if undefined. */
   forcedTile: TileName | undefined;
+  /** Bytes of residual streams that stay on the card. */
+  residentBytes = 0;
+  #unfinished = 0;
+  #together = 8;
+  #lastWait = performance.now();
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #rotations = new Map<string, { positions: number; tables: PooledBuffer }>();
 
@@ -116,6 +124,22 @@ export class GraphicsContext {
   }
 
   /**
+   * Waits for the card now and then, so that work does not pile up and progress is true. Waiting takes Deno 10 ms
+   * whatever the card does (it looks that often), so that it is done about four times a second.
+   *
+   * @throws {GraphicsError} if the card was lost
+   */
+  async pace(): Promise<void> {
+    if (++this.#unfinished < this.#together) return;
+    await Promise.race([this.graphics.device.queue.onSubmittedWorkDone(), this.graphics.lost]);
+    const now = performance.now();
+    const ratio = PACE_MILLISECONDS / Math.max(1, now - this.#lastWait);
+    this.#together = Math.max(1, Math.min(256, Math.round(this.#unfinished * ratio)));
+    this.#unfinished = 0;
+    this.#lastWait = now;
+  }
+
+  /**
    * Does work on the card, and turns what the card reports about it into an error.
    *
    * @param what What the work is, such as `run a decoder block`
@@ -142,6 +166,7 @@ export class GraphicsContext {
     if (thrown !== undefined) await new Promise((resolve) => setTimeout(resolve, 0));
     if (this.graphics.isLost()) await lost;
     if (outOfMemory !== null) {
+      this.pool.trim();
       throw new GraphicsError(
         `Cannot ${what}: graphics card '${name}' is out of memory; close other programs, give a shorter --seq-len, or use --engine onnx`,
         { cause: outOfMemory },

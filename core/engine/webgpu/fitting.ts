@@ -19,12 +19,12 @@ import {
   type CardRows,
   norm,
   type Operations,
-  OuterSum,
   scaled,
   sendRows,
   someRows,
-  sumRows,
+  temporaryRows,
 } from "./operations.ts";
+import { type ChannelTotals, OuterSum, RowSums } from "./sums.ts";
 import { fours, Weights } from "./weights.ts";
 
 /**
@@ -68,7 +68,8 @@ export async function openFittingBlock(
               fit.add(scaled(operations, wanted, scales, input), scaled(operations, heads, scales));
               return;
             }
-            ffnHalf(operations, block, middle, (rows, from) => {
+            const output = temporaryRows(operations, middle.rows, hiddenSize);
+            ffnHalf(operations, block, middle, output, (rows, from) => {
               const own = (all: CardRows) => someRows(all, from, rows.rows);
               fit.add(
                 scaled(operations, own(wanted), own(scales), own(middle)),
@@ -142,7 +143,7 @@ export async function openStreamFit(
 interface Fit {
   readonly gram: Float32Array;
   readonly cross: Float32Array;
-  readonly target: { readonly sum: Float64Array; readonly sumOfSquares: Float64Array };
+  readonly target: ChannelTotals;
 }
 
 interface FitParts {
@@ -160,28 +161,45 @@ async function withFit(
   const outputs = total.target.sum.length;
   const channels = total.cross.length / outputs;
   try {
-    const energies: ReturnType<typeof sumRows>[] = [];
     // Room for the sums is taken after the numbers were sent: what is sent must not meet what is in use.
-    let sums: { readonly gram: OuterSum; readonly cross: OuterSum } | undefined;
+    let sums: FitRoom | undefined;
     write({
       add: (target, input) => {
-        sums ??= {
-          gram: new OuterSum(operations, channels, channels),
-          cross: new OuterSum(operations, outputs, channels),
-        };
-        sums.gram.add(input, input);
-        sums.cross.add(target, input);
-        energies.push(sumRows(operations, target));
+        sums ??= fitRoom(operations, outputs, channels);
+        sums.gram.add(operations, input, input);
+        sums.cross.add(operations, target, input);
+        sums.energy.add(operations, target);
       },
     });
-    const [gram, cross] = [sums!.gram.read(), sums!.cross.read()];
+    const gram = sums!.gram.read(commands);
+    const cross = sums!.cross.read(commands);
+    const energy = sums!.energy.read(commands);
     const read = await commands.submit();
     gram(read, total.gram);
     cross(read, total.cross);
-    for (const energy of energies) energy(read, total.target);
+    energy(read, total.target);
   } finally {
     commands.abandon();
   }
+}
+
+interface FitRoom {
+  readonly gram: OuterSum;
+  readonly cross: OuterSum;
+  readonly energy: RowSums;
+}
+
+function fitRoom(
+  { context, commands }: Operations,
+  outputs: number,
+  channels: number,
+): FitRoom {
+  const room = (numbers: number) => commands.temporary(numbers);
+  return {
+    gram: new OuterSum(context, room, channels, channels),
+    cross: new OuterSum(context, room, outputs, channels),
+    energy: new RowSums(room, outputs),
+  };
 }
 
 function sendScales(operations: Operations, scales: Float32Array): CardRows {

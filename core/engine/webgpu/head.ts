@@ -5,17 +5,20 @@
 import { outerTensor } from "../../model/open.ts";
 import type { Model } from "../../model/types.ts";
 import { checkTargets } from "../checks.ts";
-import type { Head } from "../types.ts";
+import type { Head, Stream } from "../types.ts";
+import { joined, streamParts } from "./card_stream.ts";
 import type { PooledBuffer } from "./buffers.ts";
-import { Commands } from "./commands.ts";
+import { Commands, type Region } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
 import { lossKernel } from "./kernels/rows.ts";
 import {
+  type CardRows,
   norm,
   type Operations,
   project,
   regionOf,
   sendRows,
+  someRows,
   temporaryRows,
   tightRows,
 } from "./operations.ts";
@@ -47,42 +50,63 @@ export async function openHead(context: GraphicsContext, model: Model): Promise<
     weights.close();
     throw error;
   }
+  /** Writes the head down for chunks of rows that follow each other, sends all of them, and waits once. */
   const forEachChunk = async (
-    hidden: Float32Array,
-    run: (operations: Operations, chunk: Float32Array, from: number, to: number) => Promise<void>,
-  ) => {
-    const rows = hidden.length / hiddenSize;
+    hidden: Stream,
+    write: (operations: Operations, chunk: CardRows, from: number) => void,
+  ): Promise<readonly Float32Array[]> =>
     await context.guard("run the output head", async () => {
-      for (let from = 0; from < rows; from += ROWS) {
-        const to = Math.min(rows, from + ROWS);
-        const operations = { context, commands: new Commands(context) };
-        try {
-          await run(operations, hidden.subarray(from * hiddenSize, to * hiddenSize), from, to);
-        } finally {
-          operations.commands.abandon();
+      const [{ source }] = await streamParts(context, hidden, 1, 1);
+      const operations = { context, commands: new Commands(context) };
+      try {
+        const input = source instanceof Float32Array
+          ? sendRows(operations, source, hiddenSize)
+          : source;
+        for (let from = 0; from < input.rows; from += ROWS) {
+          write(operations, someRows(input, from, Math.min(ROWS, input.rows - from)), from);
         }
+        return await operations.commands.submit();
+      } finally {
+        operations.commands.abandon();
       }
     });
-  };
   return {
     negativeLogLikelihoods: async (hidden, targets) => {
       checkTargets(hidden.length / hiddenSize, targets, vocabularySize);
-      const losses = new Float32Array(targets.length);
-      await forEachChunk(hidden, async (operations, chunk, from, to) => {
-        losses.set(
-          await chunkLosses(operations, model, parts, chunk, targets.slice(from, to)),
-          from,
+      if (targets.length === 0) return new Float32Array(0);
+      const wanted = context.pool.acquire(4 * targets.length);
+      try {
+        context.graphics.device.queue.writeBuffer(wanted.buffer, 0, Uint32Array.from(targets));
+        const read = await forEachChunk(hidden, (operations, chunk, from) => {
+          const own = { buffer: wanted.buffer, offset: 4 * from, bytes: 4 * chunk.rows };
+          writeLosses(operations, model, parts, chunk, own);
+        });
+        const sums = joined(read);
+        return Float32Array.from(
+          targets,
+          (_, row) => sums[4 * row] + Math.log(sums[4 * row + 1]) - sums[4 * row + 2],
         );
-      });
-      return losses;
+      } finally {
+        context.pool.release(wanted);
+      }
     },
     logits: async (hidden) => {
       const logits = new Float32Array(hidden.length / hiddenSize * vocabularySize);
-      await forEachChunk(hidden, async (operations, chunk, from) => {
-        await chunkLogits(operations, model, parts, chunk, (slice, numbers, row) => {
-          logits.set(numbers, (from + row) * vocabularySize + slice);
-        });
+      const places: { readonly first: number; readonly columns: number; readonly row: number }[] =
+        [];
+      const read = await forEachChunk(hidden, (operations, chunk, row) => {
+        writeLogits(operations, model, parts, chunk);
+        for (const { first, matrix } of parts.weight) {
+          places.push({ first, columns: matrix.rows, row });
+        }
       });
+      for (const [index, { first, columns, row }] of places.entries()) {
+        const numbers = tightRows(read[index], columns);
+        for (let at = 0; at * columns < numbers.length; at++) {
+          const own = numbers.subarray(at * columns, (at + 1) * columns);
+          logits.set(own, (row + at) * vocabularySize + first);
+        }
+      }
       return logits;
     },
     close: () => {
@@ -108,53 +132,40 @@ function slicesOf(
   }));
 }
 
-async function chunkLosses(
+/** Asks for what losses are made of, `[rows, 4]`: see {@linkcode lossKernel}. */
+function writeLosses(
   operations: Operations,
-  { architecture }: Model,
+  { architecture: { normEpsilon } }: Model,
   { norm: normWeight, weight }: HeadParts,
-  hidden: Float32Array,
-  targets: Int32Array,
-): Promise<Float32Array> {
-  const { commands, context } = operations;
-  const { hiddenSize, normEpsilon } = architecture;
-  const input = sendRows(operations, hidden, hiddenSize);
-  const wanted = commands.temporary(targets.length);
-  context.graphics.device.queue.writeBuffer(wanted.buffer, 0, Uint32Array.from(targets));
+  input: CardRows,
+  targets: Region,
+): void {
+  const { commands } = operations;
   const normed = norm(operations, input, normWeight, normEpsilon);
-  const state = temporaryRows(operations, targets.length, 4);
+  const state = temporaryRows(operations, input.rows, 4);
   for (const { first, matrix } of weight) {
-    const logits = temporaryRows(operations, targets.length, matrix.rows);
+    const logits = temporaryRows(operations, input.rows, matrix.rows);
     project(operations, normed, matrix, logits);
     commands.dispatch(
       lossKernel(),
-      [
-        regionOf(logits),
-        { buffer: wanted.buffer, bytes: 4 * targets.length },
-        regionOf(state),
-      ],
+      [regionOf(logits), targets, regionOf(state)],
       [matrix.rows, 4 * fours(matrix.rows), first],
-      [targets.length, 1, 1],
+      [input.rows, 1, 1],
     );
     commands.reuse(logits.buffer);
   }
+  commands.reuse(normed.buffer);
   commands.read(regionOf(state));
-  const [sums] = await commands.submit();
-  return Float32Array.from(
-    targets,
-    (_, row) => sums[4 * row] + Math.log(sums[4 * row + 1]) - sums[4 * row + 2],
-  );
 }
 
-async function chunkLogits(
+/** Asks for logits, slice of the vocabulary by slice. */
+function writeLogits(
   operations: Operations,
-  { architecture }: Model,
+  { architecture: { normEpsilon } }: Model,
   { norm: normWeight, weight }: HeadParts,
-  hidden: Float32Array,
-  place: (slice: number, numbers: Float32Array, row: number) => void,
-): Promise<void> {
+  input: CardRows,
+): void {
   const { commands } = operations;
-  const { hiddenSize, normEpsilon } = architecture;
-  const input = sendRows(operations, hidden, hiddenSize);
   const normed = norm(operations, input, normWeight, normEpsilon);
   for (const { matrix } of weight) {
     const logits = temporaryRows(operations, input.rows, matrix.rows);
@@ -162,11 +173,5 @@ async function chunkLogits(
     commands.read(regionOf(logits));
     commands.reuse(logits.buffer);
   }
-  const read = await commands.submit();
-  for (const [slice, { first, matrix }] of weight.entries()) {
-    const numbers = tightRows(read[slice], matrix.rows);
-    for (let row = 0; row < input.rows; row++) {
-      place(first, numbers.subarray(row * matrix.rows, (row + 1) * matrix.rows), row);
-    }
-  }
+  commands.reuse(normed.buffer);
 }

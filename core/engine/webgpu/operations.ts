@@ -6,7 +6,7 @@ import type { PooledBuffer } from "./buffers.ts";
 import type { Commands, Region } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
 import { type Epilogue, productKernel, productWorkgroups } from "./kernels/product.ts";
-import { elementWorkgroups, normKernel, scaleKernel, sumsKernel } from "./kernels/rows.ts";
+import { elementWorkgroups, normKernel, scaleKernel } from "./kernels/rows.ts";
 import { type CardMatrix, fours } from "./weights.ts";
 
 /** Rows of numbers on the card; each row starts at a multiple of four numbers, and zeros fill it up. */
@@ -220,121 +220,6 @@ export function scaled(
     elementWorkgroups(fours(input.columns), input.rows),
   );
   return output;
-}
-
-/** Rows that one thread sums. */
-const PART_ROWS = 128;
-
-/**
- * Σ x and Σ x² of every channel.
- *
- * @param operations Where
- * @param input x
- * @returns A function that adds the sums to totals, given what the commands have read
- */
-export function sumRows(
-  operations: Operations,
-  input: CardRows,
-): (
-  read: readonly Float32Array[],
-  totals: { readonly sum: Float64Array; readonly sumOfSquares: Float64Array },
-) => void {
-  const parts = Math.ceil(input.rows / PART_ROWS);
-  const output = temporaryRows(operations, 2 * parts, input.columns);
-  operations.commands.dispatch(
-    sumsKernel(),
-    [regionOf(input), regionOf(output)],
-    [fours(input.columns), input.rows, PART_ROWS],
-    elementWorkgroups(fours(input.columns), parts),
-  );
-  const place = operations.commands.read(regionOf(output));
-  return (read, { sum, sumOfSquares }) => {
-    const stride = 4 * fours(input.columns);
-    for (let part = 0; part < parts; part++) {
-      for (let channel = 0; channel < input.columns; channel++) {
-        sum[channel] += read[place][2 * part * stride + channel];
-        sumOfSquares[channel] += read[place][(2 * part + 1) * stride + channel];
-      }
-    }
-  };
-}
-
-/** Σ a bᵀ over rows, summed on the card over any number of parts, in stripes of rows. */
-export class OuterSum {
-  readonly #operations: Operations;
-  readonly #stripes: readonly CardRows[];
-  readonly #rows: number;
-  readonly #columns: number;
-  #filled = false;
-
-  /**
-   * Takes room for the sum until the commands are sent.
-   *
-   * @param operations Where
-   * @param rows Numbers in a row of a
-   * @param columns Numbers in a row of b
-   */
-  constructor(operations: Operations, rows: number, columns: number) {
-    this.#operations = operations;
-    this.#rows = rows;
-    this.#columns = columns;
-    const { maxStorageBufferBindingSize } = operations.context.graphics.limits;
-    const rowBytes = 16 * fours(columns);
-    const stripe = 4 * Math.max(1, Math.floor(maxStorageBufferBindingSize / rowBytes / 4));
-    this.#stripes = Array.from({ length: Math.ceil(rows / stripe) }, (_, index) => {
-      return temporaryRows(operations, Math.min(stripe, rows - index * stripe), columns);
-    });
-  }
-
-  /**
-   * Adds rows.
-   *
-   * @param left a, `[tokens, rows]`
-   * @param right b, `[tokens, columns]`
-   */
-  add(left: CardRows, right: CardRows): void {
-    const { context, commands } = this.#operations;
-    // Half of a Gram matrix is the mirror of the other, which only a matrix in one piece can show.
-    const mirrored = left === right && this.#stripes.length === 1;
-    let firstRow = 0;
-    for (const stripe of this.#stripes) {
-      const tile = context.tile(stripe.rows, this.#columns);
-      const kernel = productKernel({
-        tile,
-        kind: "outer",
-        format: "f32",
-        epilogue: { kind: "accumulate", mirrored },
-        bias: false,
-      });
-      const strides = [fours(this.#rows), fours(this.#columns), fours(this.#columns)];
-      const accumulate = this.#filled ? 1 : 0;
-      commands.dispatch(
-        kernel,
-        [regionOf(left), regionOf(right), regionOf(stripe)],
-        [stripe.rows, this.#columns, left.rows, ...strides, 0, firstRow / 4, accumulate],
-        productWorkgroups(tile, stripe.rows, this.#columns),
-      );
-      firstRow += stripe.rows;
-    }
-    this.#filled = true;
-  }
-
-  /**
-   * Asks for the sum.
-   *
-   * @returns A function that adds it to a total, given what the commands have read
-   */
-  read(): (read: readonly Float32Array[], total: Float32Array) => void {
-    const places = this.#stripes.map((stripe) => this.#operations.commands.read(regionOf(stripe)));
-    return (read, total) => {
-      let at = 0;
-      for (const place of places) {
-        const numbers = tightRows(read[place], this.#columns);
-        for (let index = 0; index < numbers.length; index++) total[at + index] += numbers[index];
-        at += numbers.length;
-      }
-    };
-  }
 }
 
 function filledUp(numbers: Float32Array, rows: number, columns: number): Float32Array {

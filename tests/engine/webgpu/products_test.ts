@@ -2,13 +2,13 @@ import fc from "fast-check";
 import { Commands } from "../../../core/engine/webgpu/commands.ts";
 import { TILES } from "../../../core/engine/webgpu/kernels/product.ts";
 import {
-  OuterSum,
   project,
   regionOf,
   sendRows,
   temporaryRows,
   tightRows,
 } from "../../../core/engine/webgpu/operations.ts";
+import { OuterSum } from "../../../core/engine/webgpu/sums.ts";
 import { Weights } from "../../../core/engine/webgpu/weights.ts";
 import { decode, encode } from "../../../core/model/number_formats.ts";
 import type { Tensor } from "../../../core/model/types.ts";
@@ -131,10 +131,11 @@ Deno.test({
             const operations = { context, commands: new Commands(context) };
             const a = sendRows(operations, left, rows);
             const b = same ? a : sendRows(operations, right, columns);
-            const sum = new OuterSum(operations, rows, width);
-            sum.add(a, b);
-            sum.add(a, b);
-            const add = sum.read();
+            const room = (numbers: number) => operations.commands.temporary(numbers);
+            const sum = new OuterSum(context, room, rows, width);
+            sum.add(operations, a, b);
+            sum.add(operations, a, b);
+            const add = sum.read(operations.commands);
             const total = new Float32Array(rows * width);
             add(await operations.commands.submit(), total);
             const once = plainProduct(transposed(left, rows), transposed(right, width), tokens);

@@ -86,8 +86,8 @@ export function elementWorkgroups(fours: number, rows: number): [number, number,
 /**
  * Σ x and Σ x² of every channel, over parts of the rows that are added up later.
  *
- * Bindings: 1 x, 2 the output `[parts, 2, stride]`. Parameters: fours in a row, rows, rows in a part. Workgroups:
- * {@linkcode elementWorkgroups} with parts for rows.
+ * Bindings: 1 x, 2 the output `[parts, 2, stride]`. Parameters: fours in a row, rows, rows in a part, whether to
+ * add to what is there. Workgroups: {@linkcode elementWorkgroups} with parts for rows.
  *
  * @returns The kernel
  */
@@ -95,7 +95,7 @@ export function sumsKernel(): Kernel {
   return {
     key: "sums",
     code: () => `
-struct Parameters { stride: u32, rows: u32, partRows: u32 }
+struct Parameters { stride: u32, rows: u32, partRows: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> p: Parameters;
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
@@ -110,8 +110,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     sum += x;
     squares += x * x;
   }
-  output[2u * id.y * p.stride + id.x] = sum;
-  output[(2u * id.y + 1u) * p.stride + id.x] = squares;
+  let at = 2u * id.y * p.stride + id.x;
+  if (p.accumulate != 0u) {
+    sum += output[at];
+    squares += output[at + p.stride];
+  }
+  output[at] = sum;
+  output[at + p.stride] = squares;
 }`,
   };
 }
