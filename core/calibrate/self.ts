@@ -66,6 +66,7 @@ export async function sampleSelf(
       blocks.push(await engine.openCachedBlock({ architecture, shape, tensors, capture: "none" }));
     }
     const sampled: Int32Array[] = [];
+    let restarted = false;
     const total = windows * (seqLen - 1);
     while (sampled.length < windows) {
       const first = sampled.length;
@@ -79,8 +80,9 @@ export async function sampleSelf(
         });
       } catch (error) {
         // The engine goes on without its graphics card: the group starts again.
-        if (error instanceof StateLostError) continue;
-        throw error;
+        if (!(error instanceof StateLostError) || restarted) throw error;
+        restarted = true;
+        continue;
       }
       sampled.push(...group.map(({ tokens }) => tokens));
     }

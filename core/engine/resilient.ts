@@ -62,9 +62,19 @@ export function resilientEngine(
     },
     openCachedBlock: async (specification): Promise<CachedBlock> => {
       const held = await Held.open(state, (engine) => engine.openCachedBlock(specification));
-      const block: CachedBlock = { run: continuation(state, held), close: () => held.close() };
+      const run = continuation(state, held);
+      const block: CachedBlock = { run, close: () => held.close() };
       if (held.value.keep === undefined) return block;
-      return { ...block, keep: (...inputs) => held.useKept((block) => block.keep!(...inputs)) };
+      return {
+        ...block,
+        keep: async (hidden, batch, length, cache) => {
+          // Texts that start again after the card has failed find the same block on the other engine.
+          if (state.hasFailed && hidden instanceof Float32Array) {
+            return await run(hidden, batch, length, cache);
+          }
+          return await held.useKept((block) => block.keep!(hidden, batch, length, cache));
+        },
+      };
     },
     openFittingBlock: async (specification, structure): Promise<FittingBlock> => {
       const open = (engine: Engine) => engine.openFittingBlock(specification, structure);
@@ -157,6 +167,11 @@ class EngineState {
       await this.giveUp(error);
       return await work(this.current);
     }
+  }
+
+  /** Whether the card has failed. */
+  get hasFailed(): boolean {
+    return this.current !== this.#first;
   }
 
   /** Whether an engine is the one on the card, and the card has not failed. */

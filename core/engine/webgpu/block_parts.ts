@@ -229,6 +229,7 @@ export function attendWhole(
       4 * fours(queries),
     ],
     [Math.ceil(length / QUERIES), shape.queryHeads, batch],
+    2 * queries * batch * length * Math.min(length, 2 * (slidingWindow ?? length)),
   );
   return output;
 }

@@ -15,6 +15,14 @@ export interface Region {
   readonly bytes: number;
 }
 
+/** What a dispatch has to do, for benches. */
+export interface DispatchCost {
+  /** Additions and multiplications. */
+  readonly operations: number;
+  /** Bytes that it reads and writes at least: every number once. */
+  readonly bytes: number;
+}
+
 /** Bytes from one dispatch's parameters to the next one's: the largest alignment that a card may want. */
 const SLOT = 256;
 
@@ -26,7 +34,7 @@ export class Commands {
   readonly #dispatches: ((uniforms: GPUBuffer) => void)[] = [];
   readonly #temporaries: PooledBuffer[] = [];
   readonly #readbacks: { readonly staging: PooledBuffer; readonly bytes: number }[] = [];
-  readonly #kernels: string[] = [];
+  readonly #timed: { readonly kernel: string; readonly cost: DispatchCost }[] = [];
   #pass: GPUComputePassEncoder | undefined;
   #stamps: GPUQuerySet | undefined;
 
@@ -69,17 +77,20 @@ export class Commands {
    * @param bindings What is bound from binding 1 on
    * @param parameters Whole numbers, at most 64
    * @param workgroups Workgroups along each axis
+   * @param cost Additions and multiplications, for benches; 0 if absent
    */
   dispatch(
     kernel: Kernel,
     bindings: readonly Region[],
     parameters: readonly number[],
     workgroups: readonly [number, number, number],
+    cost = 0,
   ): void {
     const pipeline = this.#context.pipeline(kernel);
     const slot = this.#parameters.length;
     this.#parameters.push(Uint32Array.from(parameters));
-    this.#kernels.push(kernel.key);
+    const bytes = bindings.reduce((sum, region) => sum + region.bytes, 0);
+    this.#timed.push({ kernel: kernel.key, cost: { operations: cost, bytes } });
     this.#dispatches.push((uniforms) => {
       const bound = [{ buffer: uniforms, offset: slot * SLOT, bytes: SLOT }, ...bindings];
       const group = this.#context.graphics.device.createBindGroup({
@@ -207,7 +218,7 @@ export class Commands {
     this.#encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
     return async () => {
       await staging.mapAsync(GPUMapMode.READ);
-      profile?.add(this.#kernels, new BigUint64Array(staging.getMappedRange().slice(0)));
+      profile?.add(this.#timed, new BigUint64Array(staging.getMappedRange().slice(0)));
       staging.unmap();
       staging.destroy();
       resolved.destroy();

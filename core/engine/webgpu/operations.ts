@@ -158,6 +158,7 @@ export function project(
       bindings,
       [input.rows, rows, depth, ...strides, firstRow / 4, 0, 0],
       productWorkgroups(tile, input.rows, rows),
+      2 * input.rows * rows * weight.columns,
     );
   }
 }

@@ -3,12 +3,16 @@
  * @module
  */
 
+import type { DispatchCost } from "./commands.ts";
+
 /** What one kernel took. */
 export interface KernelTime {
   /** The kernel's key. */
   readonly kernel: string;
   /** Ticks of the card's clock: nanoseconds by the standard, though some drivers count in larger steps. */
   readonly ticks: number;
+  /** What it had to do. */
+  readonly cost: DispatchCost;
 }
 
 /** Collects kernel times while it is set on a context. */
@@ -23,13 +27,16 @@ export class Profile {
   /**
    * Adds kernels.
    *
-   * @param kernels Their keys, in order
+   * @param dispatches Their keys and costs, in order
    * @param stamps Start and end of each
    */
-  add(kernels: readonly string[], stamps: BigUint64Array): void {
-    for (const [index, kernel] of kernels.entries()) {
+  add(
+    dispatches: readonly { readonly kernel: string; readonly cost: DispatchCost }[],
+    stamps: BigUint64Array,
+  ): void {
+    for (const [index, { kernel, cost }] of dispatches.entries()) {
       const ticks = Number(stamps[2 * index + 1] - stamps[2 * index]);
-      this.#times.push({ kernel, ticks });
+      this.#times.push({ kernel, ticks, cost });
     }
   }
 

@@ -138,6 +138,7 @@ export class OuterSum {
         [regionOf(left), regionOf(right), regionOf(stripe)],
         [stripe.rows, this.#columns, left.rows, ...strides, 0, firstRow / 4, accumulate],
         productWorkgroups(tile, stripe.rows, this.#columns),
+        2 * left.rows * stripe.rows * this.#columns / (mirrored ? 2 : 1),
       );
       firstRow += stripe.rows;
     }
