@@ -108,11 +108,11 @@ function cardLines({ adapters, limits, features, trial, problem }: WebGpuDescrip
   if (trial !== undefined) {
     const { tokensPerSecond, referenceTokensPerSecond } = trial;
     lines.push(
-      `trial: the processor's numbers, ${
-        formatCount(Math.round(tokensPerSecond))
-      } tokens per second through a block, ${
+      `trial: ${formatCount(Math.round(tokensPerSecond))} tokens per second through a block, ${
         formatRatio(tokensPerSecond / referenceTokensPerSecond)
-      } times the processor's ${formatCount(Math.round(referenceTokensPerSecond))}`,
+      } times the processor's ${
+        formatCount(Math.round(referenceTokensPerSecond))
+      }, with the same numbers`,
     );
   }
   return lines;
