@@ -84,21 +84,38 @@ export async function openDevice(options: DeviceOptions = {}): Promise<GraphicsD
  * Finds the graphics card.
  *
  * @returns Its adapter
- * @throws {GraphicsError} if there is none
+ * @throws {GraphicsError} if there is none, or it is reached through OpenGL alone
  */
 export async function findAdapter(): Promise<GPUAdapter> {
   let cause: unknown;
+  let adapter: GPUAdapter | null | undefined;
   silenceDriver();
   try {
-    const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-    if (adapter) return adapter;
+    adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
   } catch (error) {
     cause = error;
   }
+  if (adapter && isOpenGl(adapter)) {
+    throw new GraphicsError(
+      `Cannot use graphics card '${
+        adapterName(adapter)
+      }': WebGPU reaches it through OpenGL alone, which takes seconds for what should take milliseconds; install its Vulkan driver, or use --engine onnx`,
+    );
+  }
+  if (adapter) return adapter;
   throw new GraphicsError(
     "Cannot find a graphics card through WebGPU: install its Vulkan driver, or use --engine onnx",
     { cause },
   );
+}
+
+/**
+ * Linux without a Vulkan driver has OpenGL left. WebGPU does not tell which of them an adapter is on, but what it does
+ * not know about OpenGL shows: bindings without a limit, and the widest range of subgroups.
+ */
+function isOpenGl({ limits, info }: GPUAdapter): boolean {
+  return Deno.build.os === "linux" && limits.maxBindingsPerBindGroup === 0xffff_ffff &&
+    info.subgroupMinSize === 4 && info.subgroupMaxSize === 128;
 }
 
 /** Mesa writes to standard error where this variable is absent, as it is on servers, though nothing depends on it. */
