@@ -35,7 +35,7 @@ export function checkedEngine(engine: Engine, openReference: () => Promise<Engin
     },
     openStreamFit: (architecture, norm) => engine.openStreamFit(architecture, norm),
     openEmbedding: (model) => engine.openEmbedding(model),
-    openHead: (model) => engine.openHead(model),
+    openHead: (model, finalNorm) => engine.openHead(model, finalNorm),
     close: () => engine.close(),
   };
 }

@@ -98,8 +98,8 @@ export function resilientEngine(
         close: () => held.close(),
       };
     },
-    openHead: async (model): Promise<Head> => {
-      const held = await Held.open(state, (engine) => engine.openHead(model));
+    openHead: async (model, finalNorm): Promise<Head> => {
+      const held = await Held.open(state, (engine) => engine.openHead(model, finalNorm));
       return {
         negativeLogLikelihoods: (...inputs) =>
           ofStream(held, inputs[0], (head) => head.negativeLogLikelihoods(...inputs)),

@@ -39,7 +39,7 @@ export async function openWebGpuEngine(options: DeviceOptions = {}): Promise<Web
       openFittingBlock(context, specification, structure),
     openStreamFit: (architecture, norm) => openStreamFit(context, architecture, norm),
     openEmbedding,
-    openHead: (model) => openHead(context, model),
+    openHead: (model, finalNorm) => openHead(context, model, finalNorm),
     close: () => {
       context.close();
       return Promise.resolve();

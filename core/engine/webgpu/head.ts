@@ -3,7 +3,7 @@
  * @module
  */
 import { outerTensor } from "../../model/open.ts";
-import type { Model } from "../../model/types.ts";
+import type { Model, Tensor } from "../../model/types.ts";
 import { checkTargets } from "../checks.ts";
 import type { Head, Stream } from "../types.ts";
 import { joined, streamParts } from "./card_stream.ts";
@@ -32,10 +32,15 @@ const ROWS = 1024;
  *
  * @param context What the engine's parts share
  * @param model The model
+ * @param finalNorm Another weight for the final norm, `[hidden]`. Default: the model's own
  * @returns The head; close it after use
  * @throws {GraphicsError} if the card has no room for it
  */
-export async function openHead(context: GraphicsContext, model: Model): Promise<Head> {
+export async function openHead(
+  context: GraphicsContext,
+  model: Model,
+  finalNorm: Tensor = outerTensor(model, "finalNorm.weight"),
+): Promise<Head> {
   const weights = new Weights(context);
   const { hiddenSize, vocabularySize } = model.architecture;
   // Logits of a slice of the vocabulary are one binding.
@@ -43,7 +48,7 @@ export async function openHead(context: GraphicsContext, model: Model): Promise<
   let parts: HeadParts;
   try {
     parts = await context.guard("send the output head to the card", async () => ({
-      norm: await weights.vector(outerTensor(model, "finalNorm.weight")),
+      norm: await weights.vector(finalNorm),
       weight: slicesOf(await weights.matrix([outerTensor(model, "outputHead.weight")], slice)),
     }));
   } catch (error) {

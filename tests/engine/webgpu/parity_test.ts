@@ -1,4 +1,7 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertNotEquals } from "@std/assert";
+import { checkedEngine } from "../../../core/engine/checked.ts";
+import { openOnnxEngine } from "../../../core/engine/onnx.ts";
+import { resilientEngine } from "../../../core/engine/resilient.ts";
 import { embedWindows, runBlocks } from "../../../core/engine/forward.ts";
 import type { BlockOutput, Engine } from "../../../core/engine/types.ts";
 import { openModel } from "../../../core/model/open.ts";
@@ -181,6 +184,36 @@ Deno.test({
         });
       }, { bindingBytes });
     }
+  },
+});
+
+Deno.test({
+  name: "engines around engines hand another final norm on to the head",
+  ignore,
+  fn: async () => {
+    await withEngines(async (webgpu, onnx) => {
+      await withRandomModel({ layers: 1 }, async (folder) => {
+        const model = await openModel(folder);
+        const { hiddenSize } = model.architecture;
+        const norm = {
+          shape: [hiddenSize],
+          data: Float32Array.from({ length: hiddenSize }, (_, at) => 0.5 + at / hiddenSize),
+        };
+        const hidden = randomStream(model, 3);
+        const logits = async (engine: Engine, finalNorm?: typeof norm) => {
+          const head = await engine.openHead(model, finalNorm);
+          const numbers = await head.logits(hidden);
+          await head.close();
+          return numbers;
+        };
+        const expected = await logits(onnx, norm);
+        assertNotEquals(expected, await logits(onnx));
+        const checked = checkedEngine(webgpu, openOnnxEngine);
+        for (const engine of [webgpu, checked, resilientEngine(checked, openOnnxEngine)]) {
+          assertSame("logits", await logits(engine, norm), expected);
+        }
+      });
+    });
   },
 });
 
