@@ -8,7 +8,7 @@ import type { DomainSums, DomainWindows, KindStatistics, LayerStatistics } from 
 import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
-import { StateLostError } from "../engine/resilient.ts";
+import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";

@@ -3,7 +3,7 @@
  * known as self-calibration). It covers what the model was trained on and needs no data.
  * @module
  */
-import { StateLostError } from "../engine/resilient.ts";
+import { StateLostError } from "../errors.ts";
 import { closeStream, continueBlock } from "../engine/streams.ts";
 import type {
   CachedBlock,

@@ -2,7 +2,7 @@
  * An engine that goes on with another one when its graphics card fails.
  * @module
  */
-import { GraphicsError } from "../errors.ts";
+import { GraphicsError, StateLostError } from "../errors.ts";
 import type {
   Block,
   CachedBlock,
@@ -14,9 +14,6 @@ import type {
   Stream,
   StreamFit,
 } from "./types.ts";
-
-/** What a failed card held is lost, and must be made again; the engine goes on with another one. */
-export class StateLostError extends GraphicsError {}
 
 /** Options of {@linkcode resilientEngine}. */
 export interface ResilientOptions {

@@ -4,7 +4,7 @@
  */
 import { ActivationStore } from "../engine/activations.ts";
 import { joinWindows } from "../engine/batches.ts";
-import { StateLostError } from "../engine/resilient.ts";
+import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Head, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
