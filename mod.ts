@@ -26,6 +26,7 @@
  */
 export { EMBEDDED, openModel, type OpenOptions } from "./core/model/open.ts";
 export { type HubOptions } from "./core/model/hub.ts";
+export type { FormatName } from "./core/export/formats.ts";
 export { type ExportCapability, inspectModel, type ModelSummary } from "./core/model/inspect.ts";
 export type * from "./core/model/types.ts";
 export { type Domain, domainOf, openDomains } from "./core/text/domains.ts";

@@ -9,6 +9,13 @@
  *
  *     deno run -A bench/pruned_folders.ts --logits MODEL FILE
  *
+ * That is also how a padded copy is checked: the logits of an adaptive folder, which stock classes do not load, against
+ * what PyTorch computes from its copy.
+ *
+ *     gprune export ADAPTIVE --zero-pad --out PADDED
+ *     deno run -A bench/pruned_folders.ts --logits ADAPTIVE FILE
+ *     python bench/pruned_reference.py --check PADDED FILE
+ *
  * @module
  */
 import { join } from "@std/path";

@@ -2,22 +2,21 @@
  * The pipeline as functions: what `mod.ts` offers, in the order in which data flows.
  * @module
  */
+import { basename } from "@std/path";
 import { applyPlan as writePlan } from "./apply/apply.ts";
 import type { Statistics } from "./calibrate/types.ts";
 import { openEngine } from "./engine/open.ts";
 import type { Engine } from "./engine/types.ts";
 import type { Report } from "./evaluate/report.ts";
 import { writeFolder } from "./export/folder.ts";
-import { exportHuggingFace } from "./export/hf.ts";
+import { requireHolders, writeFormats } from "./export/write_formats.ts";
 import type { Model } from "./model/types.ts";
 import type { PlanOptions } from "./plan/request.ts";
 import type { Plan, Refit } from "./plan/types.ts";
 import type { WorkOptions } from "./progress.ts";
 import { calibrateWith } from "./session/calibrate.ts";
 import { evaluateModel } from "./session/evaluate_model.ts";
-
-import { checkFormats } from "./session/setup.ts";
-
+import { outputTargets } from "./session/setup.ts";
 import type { Domain } from "./text/domains.ts";
 import { embeddedDomains } from "./text/texts.ts";
 import { embeddedCalibrationKinds, type EmbeddedKind, embeddedKinds } from "./text/embedded/mod.ts";
@@ -159,10 +158,14 @@ export async function evaluate(
 
 /** Options of {@linkcode exportModel}. */
 export interface ExportModelOptions extends WorkOptions {
-  /** The format. Default `hf`. */
-  readonly format?: string;
-  /** How numbers are stored. Default `keep`: as they are. */
+  /** The format, or several of them in one folder: `hf`, `onnx`, `gguf`. Default `hf`. */
+  readonly format?: string | readonly string[];
+  /** How numbers are stored: `none`, `f16`, `q8`, `q4` of `onnx`; `f16`, `q8_0`, `q4_0` of `gguf`. */
+  readonly quantize?: string | readonly string[];
+  /** How the numbers of `hf` are stored. Default `keep`: as they are. */
   readonly dataType?: "keep" | "f32" | "f16" | "bf16";
+  /** Whether `hf` is padded with zero units, so that stock classes load an adaptive model. Default false. */
+  readonly zeroPad?: boolean;
   /** Replace the folder if it exists. Default false. */
   readonly force?: boolean;
 }
@@ -172,18 +175,34 @@ export interface ExportModelOptions extends WorkOptions {
  *
  * @param model The model
  * @param out The folder to make
- * @param options Format and data type
- * @throws {OptionError} if the format is unknown, or the folder exists and may not be replaced
- * @throws {ExportError} if the disk refuses
+ * @param options Formats, quantisation, data type
+ * @throws {OptionError} if a format or quantisation is unknown, or the folder exists and may not be replaced
+ * @throws {ExportError} if a format cannot hold the model, or the disk refuses
  * @throws {CancelledError} if cancelled
+ * @example
+ * ```ts
+ * import { exportModel, openModel } from "../mod.ts";
+ * const folder = await Deno.makeTempDir();
+ * await exportModel(await openModel(), `${folder}/small`, { format: ["hf", "onnx"], quantize: "q8" });
+ * console.log((await Deno.stat(`${folder}/small/onnx/model_quantized.onnx`)).size);
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  */
 export async function exportModel(
   model: Model,
   out: string,
   options: ExportModelOptions = {},
 ): Promise<void> {
-  checkFormats([options.format ?? "hf"]);
-  await writeFolder(out, options, (partial) => exportHuggingFace(model, partial, options));
+  const list = (words?: string | readonly string[]) => typeof words === "string" ? [words] : words;
+  const targets = outputTargets({
+    formats: list(options.format),
+    quantize: list(options.quantize),
+    dataType: options.dataType,
+    zeroPad: options.zeroPad,
+  });
+  await requireHolders(model, targets);
+  const settings = { ...options, name: basename(out) };
+  await writeFolder(out, options, (partial) => writeFormats(model, partial, targets, settings));
 }
 
 /**

@@ -3,6 +3,7 @@
  * @module
  */
 import { Option } from "@commander-js/extra-typings";
+import { formatNames as formats, quantizationNames } from "../core/export/formats.ts";
 import type { Method, Metric, Refit, Shape, Switch } from "../core/plan/types.ts";
 import type { Structure } from "../core/model/types.ts";
 import type { NamedPath } from "../core/session/types.ts";
@@ -30,8 +31,6 @@ export const shapes: readonly Shape[] = ["uniform", "adaptive"];
 export const refits: readonly Refit[] = ["none", "bias", "lsq"];
 /** Who can judge unreliable modules. */
 export const switches: readonly Switch[] = ["none", "magnitude", "blend"];
-/** Every format of INTERFACE, whether or not this version writes it. */
-export const formats = ["hf", "onnx", "gguf"] as const;
 /** Engines, and the choice between them. */
 export const engines = ["auto", "onnx", "webgpu"] as const;
 /** What learned shares can make small. */
@@ -223,34 +222,27 @@ export const planOption = new Option("--plan <FILE>", "a plan from gprune plan")
 /** `--format LIST` */
 export const formatOption = new Option(
   "--format <LIST>",
-  "what to write: hf (default: hf)",
-).argParser((text) => {
-  const list = choiceList("--format", text, formats);
-  const later = list.find((format) => format !== "hf");
-  if (later !== undefined) {
-    throw new UsageError(
-      `--format '${later}' is not in this version yet, which writes hf alone; leave --format out`,
-    );
-  }
-  return list;
-}).helpGroup(outputGroup);
+  `what to write, some of ${formats.join(", ")} (default: hf)`,
+).argParser((text) => choiceList("--format", text, formats)).helpGroup(outputGroup);
 
 /** `--dtype D` */
 export const dtypeOption = new Option(
   "--dtype <D>",
-  "how numbers are stored: keep, f32, f16, bf16 (default: keep)",
+  "how the numbers of hf are stored: keep, f32, f16, bf16 (default: keep)",
 ).argParser((text) => choice("--dtype", text, dataTypes))
   .helpGroup(outputGroup);
 
-/** `--quantize Q`, of which this version takes `none` alone. */
-export const quantizeOption = new Option("--quantize <Q>", "of onnx and gguf (not yet)")
-  .argParser((text): "none" => {
-    const known = ["none", "f16", "q8", "q4", "q8_0", "q4_0"] as const;
-    if (choice("--quantize", text, known) === "none") return "none";
-    throw new UsageError(
-      `--quantize '${text}' is not in this version yet, which writes hf alone; use --dtype f16 for smaller files`,
-    );
-  }).hideHelp();
+/** `--zero-pad` */
+export const zeroPadOption = new Option(
+  "--zero-pad",
+  "pad an adaptive hf result with zero units, so that stock classes load it; computes the same, larger",
+).helpGroup(outputGroup);
+
+/** `--quantize LIST` */
+export const quantizeOption = new Option(
+  "--quantize <LIST>",
+  "how onnx (none, f16, q8, q4) and gguf (f16, q8_0, q4_0) are stored; a list goes to the formats that have each (default: none and f16)",
+).argParser((text) => choiceList("--quantize", text, quantizationNames)).helpGroup(outputGroup);
 
 /** `--resume` */
 export const resumeOption = new Option(

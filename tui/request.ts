@@ -2,7 +2,8 @@
  * From options of the command line to what a plan is asked for.
  * @module
  */
-import type { NamedPath, RequestOptions } from "../core/session/types.ts";
+import { exportTargets } from "../core/export/formats.ts";
+import type { NamedPath, OutputOptions, RequestOptions } from "../core/session/types.ts";
 import { nearest } from "./suggest.ts";
 import { UsageError } from "./values.ts";
 
@@ -40,6 +41,45 @@ export function requestOf(words: PruningWords): RequestOptions {
     objective: words.objective,
     protectedLayers: words.protect,
   };
+}
+
+/** The options about the output, under the names that commander gives them. */
+export interface OutputWords {
+  /** `--format` */
+  readonly format?: readonly string[];
+  /** `--quantize` */
+  readonly quantize?: readonly string[];
+  /** `--dtype` */
+  readonly dtype?: OutputOptions["dataType"];
+  /** `--zero-pad` */
+  readonly zeroPad?: boolean;
+}
+
+/**
+ * Collects what is to be written, and refuses what no format can do, before any work begins.
+ *
+ * @param words The options
+ * @returns The options of a job
+ * @throws {OptionError} if a format is not to be had, or none of those asked for has a quantisation
+ * @throws {UsageError} if `--dtype` or `--zero-pad` has nothing to say
+ */
+export function outputOf(
+  { format, quantize, dtype, zeroPad }: OutputWords,
+): Pick<OutputOptions, "formats" | "quantize" | "dataType" | "zeroPad"> {
+  const targets = exportTargets(format, quantize);
+  if (dtype !== undefined && targets.every((target) => target.format !== "hf")) {
+    throw new UsageError(
+      `--dtype '${dtype}' is of --format hf alone; use --quantize for ${format?.join(" and ")}`,
+    );
+  }
+  if (zeroPad && targets.every((target) => target.format !== "hf")) {
+    throw new UsageError(
+      `--zero-pad is of --format hf alone; ${
+        format?.join(" and ")
+      } holds layers of different sizes as they are`,
+    );
+  }
+  return { formats: format, quantize, dataType: dtype, zeroPad };
 }
 
 /**

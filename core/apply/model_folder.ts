@@ -116,19 +116,7 @@ export async function writeModelFolder(
   options: WriteModelOptions,
 ): Promise<void> {
   throwIfCancelled(options.signal);
-  const { companionsOf: model } = folder;
-  await makeFolder(directory, model);
-  for (const name of model.companionFiles) {
-    await writing(
-      `${directory}/${name}`,
-      async () =>
-        await Deno.writeFile(
-          `${directory}/${name}`,
-          await Deno.readFile(`${model.folder}/${name}`),
-        ),
-    );
-  }
-  await writeJson(`${directory}/config.json`, folder.config);
+  await writeCompanions(directory, folder);
   const shards = intoShards(folder.entries, options.largestShard ?? largestShard);
   const weightMap: Record<string, string> = {};
   let done = 0;
@@ -148,6 +136,30 @@ export async function writeModelFolder(
   const metadata = { total_size: folder.entries.reduce((sum, entry) => sum + sizeOf(entry), 0) };
   const index = { metadata, weight_map: weightMap };
   await writeJson(`${directory}/model.safetensors.index.json`, index);
+}
+
+/**
+ * Writes what belongs to a model beside its weights: `config.json`, tokenizer and other companion files.
+ *
+ * @param directory The folder; made if it is missing
+ * @param folder What to write; entries are not looked at
+ * @throws {ExportError} if the disk refuses, or the folder is the one that the model is read from
+ */
+export async function writeCompanions(
+  directory: string,
+  { config, companionsOf: model }: Omit<ModelFolder, "entries">,
+): Promise<void> {
+  await makeFolder(directory, model);
+  for (const name of model.companionFiles) {
+    const path = `${directory}/${name}`;
+    await writing(
+      path,
+      async () => await Deno.writeFile(path, await Deno.readFile(`${model.folder}/${name}`)),
+    );
+  }
+  // What is said there about ONNX files is said of the files beside it, which are not those of another folder.
+  const { "transformers.js_config": _, ...own } = config;
+  await writeJson(`${directory}/config.json`, own);
 }
 
 async function makeFolder(directory: string, model: Model): Promise<void> {

@@ -22,8 +22,8 @@ export interface Feed {
 export interface SessionOptions {
   /** Threads inside an operation. */
   readonly threads: number;
-  /** The folder that the locations of external weights are relative to. */
-  readonly folder: string;
+  /** The folder that the locations of external weights are relative to; that of its file if a graph has one. */
+  readonly folder?: string;
   /**
    * `speed` converts and rearranges weights once, into memory of the session's own; `memory` leaves them in their
    * file and converts them at every run.
@@ -31,8 +31,18 @@ export interface SessionOptions {
   readonly goal: "speed" | "memory";
 }
 
+/** An input of a graph. */
+export interface SessionInput {
+  /** Its name. */
+  readonly name: string;
+  /** Sizes of its axes: numbers, and names where they are known at run time. */
+  readonly shape: readonly (number | string)[];
+}
+
 /** A graph that is ready to run. */
 export interface Session {
+  /** What it takes. */
+  readonly inputs: readonly SessionInput[];
   /**
    * Runs the graph.
    *
@@ -111,21 +121,25 @@ export function shortIntegers(data: Int32Array, shape?: readonly number[]): Feed
 /**
  * Prepares a graph to run.
  *
- * @param graph The bytes of an ONNX model
+ * @param graph The bytes of an ONNX model, or the path of its file
  * @param what What the graph is, for error messages, such as `a block`
  * @param options Threads, folder of the weights, and what to spend memory on
  * @returns The session; close it after use
  * @throws {EngineError} if ONNX Runtime is missing or refuses the graph
  */
 export async function openSession(
-  graph: Uint8Array,
+  graph: Uint8Array | string,
   what: string,
   options: SessionOptions,
 ): Promise<Session> {
   const module = await loadRuntime();
   let session: InferenceSession;
   try {
-    session = await module.InferenceSession.create(graph, sessionOptions(options));
+    const settings = sessionOptions(options);
+    // Two calls, since the function's types tell bytes and paths apart.
+    session = typeof graph === "string"
+      ? await module.InferenceSession.create(graph, settings)
+      : await module.InferenceSession.create(graph, settings);
   } catch (error) {
     throw new EngineError(`Cannot prepare ${what}: ONNX Runtime says '${messageOf(error)}'`, {
       cause: error,
@@ -136,6 +150,9 @@ export async function openSession(
       Object.entries(feeds).map(([name, feed]) => [name, tensorOf(module, feed)]),
     );
   return {
+    inputs: session.inputMetadata.flatMap((input) =>
+      input.isTensor ? [{ name: input.name, shape: input.shape }] : []
+    ),
     run: async (feeds, outputs) => {
       try {
         await session.run(tensors(feeds), tensors(outputs));
@@ -165,7 +182,7 @@ function sessionOptions(
     logSeverityLevel: 4,
     extra: {
       session: {
-        model_external_initializers_file_folder_path: folder,
+        ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
         // Idle threads that spin take the processor from other sessions: blocks then run 2 to 10 times slower.
         intra_op: { allow_spinning: "0" },
         disable_prepacking: saving ? "1" : "0",

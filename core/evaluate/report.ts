@@ -5,6 +5,42 @@
 import type { Method, Metric, ModuleReport, Refit, Shape } from "../plan/types.ts";
 import type { Structure } from "../model/types.ts";
 
+/** Perplexity of a file in another format, measured on the file itself, under the conditions of its row. */
+export interface FilePerplexity {
+  /** `onnx` or `gguf`. */
+  readonly format: string;
+  /** How its numbers are stored, such as `q4`. */
+  readonly quantize: string;
+  /** The model as it was, in the same format and quantisation. */
+  readonly dense: number;
+  /** The pruned model's file; absent where that was not asked for, or nothing was pruned. */
+  readonly pruned?: number;
+}
+
+/** How fast a file runs in its own runtime, in tokens per second. */
+export interface FileSpeed {
+  /** Of a prompt of {@linkcode FileSpeed.promptTokens} tokens. */
+  readonly prefillTokensPerSecond: number;
+  /** Of a text that grows token by token after that prompt. */
+  readonly decodeTokensPerSecond: number;
+  /** Tokens of the prompt. */
+  readonly promptTokens: number;
+}
+
+/** A file in another format, beside the dense model in the same. */
+export interface ExportRow {
+  /** `onnx` or `gguf`. */
+  readonly format: string;
+  /** How its numbers are stored, such as `q4`. */
+  readonly quantize: string;
+  /** Its path in the output folder; absent where the dense model alone was measured. */
+  readonly file?: string;
+  /** Bytes on the disk, weights in files beside it included. */
+  readonly bytes: { readonly dense: number; readonly pruned?: number };
+  /** The fastest of runs in turn; absent where gprune has no runtime for the format. */
+  readonly speed?: { readonly dense: FileSpeed; readonly pruned?: FileSpeed };
+}
+
 /** Perplexity on one text, with its conditions. */
 export interface PerplexityRow {
   /** The text's name. */
@@ -23,6 +59,8 @@ export interface PerplexityRow {
   readonly pruned?: number;
   /** Whether the calibration had a text of this name. */
   readonly calibrated?: boolean;
+  /** The same of each file in another format; absent where there is none. */
+  readonly files?: readonly FilePerplexity[];
 }
 
 /** Accuracy of multiple choice. */
@@ -129,6 +167,8 @@ export interface Report {
   readonly tasks: readonly TaskRow[];
   /** Tokens per second of the forward pass of the evaluation. */
   readonly speed: { readonly denseTokensPerSecond: number; readonly prunedTokensPerSecond: number };
+  /** Files in other formats: size and speed; absent where there is none. */
+  readonly exports?: readonly ExportRow[];
   /** Wall time per stage. */
   readonly seconds: Readonly<
     Record<"calibrate" | "plan" | "apply" | "evaluate" | "export", number>

@@ -3,6 +3,8 @@
  * @module
  */
 import type { PerplexityRow, Report } from "../evaluate/report.ts";
+import { stepsOf } from "../evaluate/steps.ts";
+import { exportFormats, formatNames } from "./formats.ts";
 
 /** What a report does not know. */
 export interface ModelCardOptions {
@@ -17,11 +19,6 @@ export interface ModelCardOptions {
   /** Formats in the folder. Default `hf` alone. */
   readonly formats?: readonly string[];
 }
-
-const STOCK_CLASSES: Readonly<Record<string, string>> = {
-  llama: "LlamaForCausalLM",
-  mistral: "MistralForCausalLM",
-};
 
 /** Options that decide the result. Others may hold paths of whoever ran it. */
 const SHOWN_OPTIONS = [
@@ -53,6 +50,7 @@ export function modelCard(report: Report, options: ModelCardOptions): string {
     introduction(report, options),
     "## Sizes\n\n" + sizes(report),
     ...(report.perplexity.length === 0 ? [] : ["## Perplexity\n\n" + perplexity(report)]),
+    ...(report.exports === undefined ? [] : ["## What each step costs\n\n" + steps(report)]),
     ...(report.tasks.length === 0 ? [] : ["## Multiple choice\n\n" + tasks(report)]),
     "## How it was pruned\n\n" + request(report),
     "## What loads it\n\n" + loaders(report, options.formats ?? ["hf"]),
@@ -66,12 +64,17 @@ export function modelCard(report: Report, options: ModelCardOptions): string {
   return sections.join("\n\n") + "\n";
 }
 
-function frontMatter({ baseModel, license }: ModelCardOptions): string {
+function frontMatter({ baseModel, license, formats = ["hf"] }: ModelCardOptions): string {
+  const library = formats.includes("hf")
+    ? "transformers"
+    : formats.includes("onnx")
+    ? "transformers.js"
+    : "gguf";
   return [
     "---",
     ...(baseModel === undefined ? [] : [`base_model: ${JSON.stringify(baseModel)}`]),
     ...(license === undefined ? [] : [`license: ${JSON.stringify(license)}`]),
-    "library_name: transformers",
+    `library_name: ${library}`,
     "pipeline_tag: text-generation",
     "tags:",
     "- gprune",
@@ -150,6 +153,29 @@ function perplexity({ perplexity }: Report): string {
   }`;
 }
 
+/** Dense and pruned, and every file in another format. */
+function steps(report: Report): string {
+  const all = stepsOf(report);
+  const rate = (value: number | undefined) => value === undefined ? "" : count(Math.round(value));
+  const rows = all.map(({ which, file, bytes, perplexity, ratio, speed }) => [
+    file === undefined ? which : `${which}, ${file}`,
+    count(bytes),
+    perplexity?.toFixed(3) ?? "",
+    ratio?.toFixed(3) ?? "",
+    rate(speed?.prefillTokensPerSecond),
+    rate(speed?.decodeTokensPerSecond),
+  ]);
+  const timed = all.find(({ speed }) => speed !== undefined)?.speed;
+  const heads = ["model", "bytes", "perplexity", "ratio", "prefill, tokens/s", "decode, tokens/s"];
+  return [
+    table(heads, rows),
+    "Perplexity is the geometric mean over the texts, measured on the file itself. The dense model in the same quantisation shows what rounding alone costs.",
+    ...(timed === undefined ? [] : [
+      `Prefill is a prompt of ${timed.promptTokens} tokens, decode the tokens that follow one by one, in ONNX Runtime on the machine that pruned: the fastest of runs in turn, to be compared with each other.`,
+    ]),
+  ].join("\n\n");
+}
+
 function ratioSentence(rows: readonly PerplexityRow[]): string {
   const ratios = rows.flatMap(({ dense, pruned }) => pruned === undefined ? [] : [pruned / dense]);
   if (ratios.length < 2) return "";
@@ -206,26 +232,20 @@ function request({ request, calibration, engine, refits = [] }: Report): string 
   ].join("\n\n");
 }
 
-function loaders({ model, layers }: Report, formats: readonly string[]): string {
+function loaders({ model, layers, request }: Report, formats: readonly string[]): string {
   const after = layers.map(({ ffn, kvHeads, queryHeads }) =>
     [ffn[1], kvHeads[1], queryHeads[1]].join(" ")
   );
   const uniform = new Set(after).size <= 1;
-  const lines = uniform
-    ? [
-      `All layers have the same sizes, so stock \`transformers\` loads this folder as \`${
-        STOCK_CLASSES[model.family] ?? "AutoModelForCausalLM"
-      }\`, and so does gprune.`,
-    ]
-    : [
-      "Layers have different sizes, written as `per_layer_config` in `config.json`. No stock class of `transformers` reads that for this family so far; gprune itself does (`gprune evaluate`, `gprune export`).",
-    ];
-  const others: Readonly<Record<string, string>> = {
-    onnx: "The ONNX files load in ONNX Runtime and the runtimes on it.",
-    gguf: "The GGUF file loads in llama.cpp and the runtimes on it.",
-  };
-  for (const format of formats) if (others[format] !== undefined) lines.push(others[format]);
-  return lines.join("\n\n");
+  return formatNames.filter((name) => formats.includes(name))
+    .map((name) =>
+      exportFormats[name].loadedBy({
+        uniform,
+        family: model.family,
+        zeroPadded: request.zeroPad === true,
+      })
+    )
+    .join("\n\n");
 }
 
 function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -2,14 +2,14 @@
  * What there is to know about a model before anything is done with it.
  * @module
  */
-import { familyOf } from "./families.ts";
+import { exportFormats, type FormatName, formatNames } from "../export/formats.ts";
 import type { DataType, LayerShape, Model, Structure } from "./types.ts";
 import { prunableParameters } from "./units.ts";
 
 /** What one export format can hold of a model. */
 export interface ExportCapability {
   /** The format, as `--format` names it. */
-  readonly format: "hf" | "onnx" | "gguf";
+  readonly format: FormatName;
   /** Whether this version of gprune writes the format. */
   readonly available: boolean;
   /** What loads a model whose layers are all alike. */
@@ -137,35 +137,9 @@ export function isUniform(layers: readonly LayerShape[]): boolean {
   );
 }
 
-function exportCapabilities(model: Model): ExportCapability[] {
-  const family = familyOf(model.architecture.family);
-  const biasKeys = family.biases.flatMap(({ configKey }) => configKey ?? []);
-  const headSize = model.architecture.headSize;
-  return [
-    {
-      format: "hf",
-      available: true,
-      uniform: "loads in the stock classes",
-      adaptive: "needs a runtime that reads per_layer_config; the stock classes do not",
-      bias: biasKeys.length === 0
-        ? `${family.name} has no place for biases; use --refit lsq or none`
-        : `loads in the stock classes through ${biasKeys.join(" and ")}`,
-    },
-    {
-      format: "onnx",
-      available: false,
-      uniform: headSize % 8 === 0
-        ? "loads in ONNX Runtime"
-        : `needs attention without GroupQueryAttention: its head size ${headSize} is not a multiple of 8`,
-      adaptive: "each layer has its own cache sizes in the graph",
-      bias: "is part of the graph",
-    },
-    {
-      format: "gguf",
-      available: false,
-      uniform: "loads in llama.cpp as llama",
-      adaptive: "loads in llama.cpp as deci, with sizes for each layer",
-      bias: "has places on attention output and FFN down",
-    },
-  ];
+function exportCapabilities({ architecture }: Model): ExportCapability[] {
+  return formatNames.map((name) => {
+    const { available, words } = exportFormats[name];
+    return { format: name, available, ...words(architecture) };
+  });
 }

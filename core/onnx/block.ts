@@ -4,10 +4,11 @@
  */
 import type { Architecture, BlockRole, LayerShape } from "../model/types.ts";
 import { addAttention, type CacheValues, type SequenceValues } from "./attention.ts";
-import { type GraphBuilder, MICROSOFT, type Value, type WeightReference } from "./graph.ts";
+import { type GraphBuilder, type MatrixReference, MICROSOFT, type Value } from "./graph.ts";
+import { addProduct, plainWeight } from "./products.ts";
 
 /** Where the weights of a block come from, by their role. */
-export type BlockWeights = ReadonlyMap<BlockRole, WeightReference>;
+export type BlockWeights = ReadonlyMap<BlockRole, MatrixReference>;
 
 /** One block of a graph. */
 export interface BlockPiece {
@@ -50,7 +51,7 @@ export interface BlockValues {
  */
 export function addBlock(graph: GraphBuilder, block: BlockPiece): BlockValues {
   const { architecture, name, hidden, sequence, past } = block;
-  const normed = addNorm(graph, architecture, hidden, weightOf(graph, block, "attentionNorm"));
+  const normed = addNorm(graph, architecture, hidden, normWeight(graph, block, "attentionNorm"));
   const attention = addAttention(graph, `${name}.attention`, block, {
     query: project(graph, block, "q_proj", normed),
     key: project(graph, block, "k_proj", normed),
@@ -59,7 +60,7 @@ export function addBlock(graph: GraphBuilder, block: BlockPiece): BlockValues {
     past,
   });
   const attended = project(graph, block, "o_proj", attention.output, hidden);
-  const ffnNormed = addNorm(graph, architecture, attended, weightOf(graph, block, "ffnNorm"));
+  const ffnNormed = addNorm(graph, architecture, attended, normWeight(graph, block, "ffnNorm"));
   const gate = project(graph, block, "gate_proj", ffnNormed);
   const ffnInput = graph.node("Mul", [
     addActivation(graph, architecture.activation, gate),
@@ -98,7 +99,7 @@ export function addNorm(
 
 type Projection = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
 
-/** x Wᵀ + bias + residual. A residual goes in as the matrix that `Gemm` adds, which saves a pass over it. */
+/** x Wᵀ + bias + residual. */
 function project(
   graph: GraphBuilder,
   block: BlockPiece,
@@ -107,28 +108,33 @@ function project(
   residual?: Value,
 ): Value {
   const name = `${block.name}.${projection}`;
-  const weight = weightOf(graph, block, projection);
-  const biasReference = block.weights.get(`${projection}.bias`);
-  const bias = biasReference && graph.weight(`${name}.bias`, biasReference);
-  const product = graph.node("Gemm", [input, weight, bias ?? residual], {
-    attributes: { transB: 1 },
-    name: `${name}.output`,
+  const bias = block.weights.get(`${projection}.bias`);
+  return addProduct(graph, {
+    name,
+    input,
+    weight: referenceOf(block, projection),
+    bias: bias && graph.weight(`${name}.bias`, plainWeight(`${name}.bias`, bias)),
+    residual,
   });
-  return bias === undefined || residual === undefined
-    ? product
-    : graph.node("Add", [product, residual], { name: `${name}.residual` });
 }
 
-function weightOf(
-  graph: GraphBuilder,
-  { name, weights }: BlockPiece,
-  part: Projection | "attentionNorm" | "ffnNorm",
-): Value {
+type Part = Projection | "attentionNorm" | "ffnNorm";
+
+function referenceOf({ name, weights }: BlockPiece, part: Part): MatrixReference {
   const reference = weights.get(`${part}.weight`);
   if (reference === undefined) {
     throw new RangeError(`Cannot build '${name}' without '${part}.weight'`);
   }
-  return graph.weight(`${name}.${part}.weight`, reference);
+  return reference;
+}
+
+function normWeight(
+  graph: GraphBuilder,
+  block: BlockPiece,
+  part: "attentionNorm" | "ffnNorm",
+): Value {
+  const name = `${block.name}.${part}.weight`;
+  return graph.weight(name, plainWeight(name, referenceOf(block, part)));
 }
 
 function addActivation(

@@ -2,6 +2,7 @@
  * Building ONNX graphs: nodes that name their own outputs, weights wherever they lie, and the bytes at the end.
  * @module
  */
+import type { TensorBytes } from "../model/safetensors_writer.ts";
 import type { DataType } from "../model/types.ts";
 import {
   type AttributeProto,
@@ -58,8 +59,51 @@ export interface InlineWeight {
   readonly data: Float32Array;
 }
 
+/** A weight whose bytes are made when the graph is written to a file, one weight after the other. */
+export interface StreamedWeight {
+  /** Tells it from the other kinds. */
+  readonly kind: "streamed";
+  /** How its numbers are stored. */
+  readonly dataType: DataType;
+  /** Sizes of its axes, outermost first. */
+  readonly shape: readonly number[];
+  /** Makes its bytes, whole or in pieces; called once. */
+  readonly bytes: () => TensorBytes | Promise<TensorBytes>;
+}
+
 /** Where the numbers of a weight come from. */
-export type WeightReference = ExternalWeight | InputWeight | InlineWeight;
+export type WeightReference = ExternalWeight | InputWeight | InlineWeight | StreamedWeight;
+
+/** A matrix in int8 with one scale for each output: products round their other factor to 8 bits too. */
+export interface Int8Matrix {
+  /** Tells it from the other kinds. */
+  readonly kind: "int8";
+  /** `[out, in]` */
+  readonly shape: readonly number[];
+  /** int8 `[in, out]` */
+  readonly transposed: StreamedWeight;
+  /** float32 `[out]` */
+  readonly scales: StreamedWeight;
+}
+
+/** A matrix in whole numbers of 4 or 8 bits, with a scale for each block of inputs of each output. */
+export interface BlockMatrix {
+  /** Tells it from the other kinds. */
+  readonly kind: "blocks";
+  /** `[out, in]` */
+  readonly shape: readonly number[];
+  /** Bits of a number. */
+  readonly bits: 4 | 8;
+  /** Numbers in a block. */
+  readonly blockSize: number;
+  /** uint8 `[out, blocks, blockSize * bits / 8]`; the middle of the range stands for 0. */
+  readonly packed: StreamedWeight;
+  /** float32 `[out * blocks]` */
+  readonly scales: StreamedWeight;
+}
+
+/** Where the numbers of a matrix come from, and how products with it are computed. */
+export type MatrixReference = WeightReference | Int8Matrix | BlockMatrix;
 
 /** Options of {@linkcode GraphBuilder.node}. */
 export interface NodeOptions {
@@ -111,6 +155,8 @@ export class GraphBuilder {
   readonly #names = new Set<string>();
   readonly #constants = new Map<string, Value>();
   readonly #renamed = new Map<Value, string>();
+  readonly #stored = new Map<WeightReference, Value>();
+  readonly #streams = new Map<string, StreamedWeight>();
 
   /**
    * Adds a node with one output.
@@ -215,24 +261,32 @@ export class GraphBuilder {
    */
   weight(name: string, weight: WeightReference): Value {
     const stored = this.storedWeight(name, weight);
-    if (weight.kind !== "external" || weight.dataType === "F32") return stored;
+    if (!isNarrow(weight)) return stored;
     const attributes = { to: TensorType.FLOAT };
     return this.node("Cast", [stored], { attributes, name: `${name}.float` });
   }
 
   /**
-   * Adds a weight as it is stored.
+   * Adds a weight as it is stored. A reference that has been added before is the same weight: it is stored once, under
+   * its first name.
    *
    * @param name Its name
    * @param weight Where its numbers come from
    * @returns The value, in the type that it is stored in
    */
   storedWeight(name: string, weight: WeightReference): Value {
+    const known = this.#stored.get(weight);
+    if (known !== undefined) return known;
+    this.#stored.set(weight, name);
     if (weight.kind === "input") return this.input(name, "F32", weight.shape);
-    this.#initializers.push(
-      weight.kind === "inline" ? inline(name, weight) : external(name, weight),
-    );
+    this.#initializers.push(initializer(name, weight));
+    if (weight.kind === "streamed") this.#streams.set(name, weight);
     return this.#claim(name);
+  }
+
+  /** The weights whose bytes are to be made when the graph is written, by the names of their initializers. */
+  get streams(): ReadonlyMap<string, StreamedWeight> {
+    return this.#streams;
   }
 
   /**
@@ -300,6 +354,28 @@ function attributeProto(name: string, value: Attribute): AttributeProto {
   }
   if ("float" in value) return { name, type: AttributeType.FLOAT, f: value.float };
   return { name, type: AttributeType.INTS, ints: value };
+}
+
+/**
+ * Whether a weight is stored in another type than float32, which it is computed with.
+ *
+ * @param weight The weight
+ * @returns True where a cast is needed
+ */
+export function isNarrow(weight: WeightReference): boolean {
+  const stored = weight.kind === "external" || weight.kind === "streamed";
+  return stored && weight.dataType !== "F32";
+}
+
+function initializer(name: string, weight: Exclude<WeightReference, InputWeight>): TensorProto {
+  switch (weight.kind) {
+    case "inline":
+      return inline(name, weight);
+    case "external":
+      return external(name, weight);
+    case "streamed":
+      return { name, dims: weight.shape, dataType: elementType(weight.dataType) };
+  }
 }
 
 function external(name: string, weight: ExternalWeight): TensorProto {

@@ -4,7 +4,17 @@
  */
 import type { Architecture } from "../model/types.ts";
 import { addNorm } from "./block.ts";
-import type { GraphBuilder, Value, WeightReference } from "./graph.ts";
+import {
+  type BlockMatrix,
+  type GraphBuilder,
+  type Int8Matrix,
+  isNarrow,
+  type MatrixReference,
+  MICROSOFT,
+  type Value,
+  type WeightReference,
+} from "./graph.ts";
+import { addProduct } from "./products.ts";
 import { TensorType } from "./proto.ts";
 
 /**
@@ -16,11 +26,48 @@ import { TensorType } from "./proto.ts";
  * @param weight `[vocabulary, hidden]`
  * @returns float32, the tokens' shape with `hidden` at the end
  */
-export function addEmbedding(graph: GraphBuilder, tokens: Value, weight: WeightReference): Value {
+export function addEmbedding(graph: GraphBuilder, tokens: Value, weight: MatrixReference): Value {
+  if (weight.kind === "int8") return int8Rows(graph, tokens, weight);
+  if (weight.kind === "blocks") return blockRows(graph, tokens, weight);
   const table = graph.storedWeight("embedding.weight", weight);
   const rows = graph.node("Gather", [table, tokens], { name: "embedding.rows" });
-  if (weight.kind !== "external" || weight.dataType === "F32") return rows;
+  if (!isNarrow(weight)) return rows;
   return graph.node("Cast", [rows], { attributes: { to: TensorType.FLOAT } });
+}
+
+/** The table lies as products want it, `[hidden, vocabulary]`, so that it can be the output head's as well. */
+function int8Rows(graph: GraphBuilder, tokens: Value, weight: Int8Matrix): Value {
+  const table = graph.storedWeight("embedding.weight", weight.transposed);
+  const scales = graph.storedWeight("embedding.weight.scales", weight.scales);
+  const columns = graph.node("Gather", [table, tokens], { attributes: { axis: 1 } });
+  const rows = graph.node("Transpose", [columns], { attributes: { perm: [1, 2, 0] } });
+  const last = graph.integers([-1]);
+  return graph.node("Mul", [
+    graph.node("Cast", [rows], { attributes: { to: TensorType.FLOAT } }),
+    graph.node("Unsqueeze", [graph.node("Gather", [scales, tokens]), last]),
+  ], { name: "embedding.rows" });
+}
+
+/** The table lies as `MatMulNBits` wants it; its rows may be longer than the stream, to end with a whole block. */
+function blockRows(graph: GraphBuilder, tokens: Value, weight: BlockMatrix): Value {
+  const [rows, columns] = weight.shape;
+  const blocks = Math.ceil(columns / weight.blockSize);
+  const matrix = (value: Value) => graph.node("Reshape", [value, graph.integers([rows, -1])]);
+  const table = matrix(graph.storedWeight("embedding.weight", weight.packed));
+  const scales = matrix(graph.storedWeight("embedding.weight.scales", weight.scales));
+  const picked = graph.node("GatherBlockQuantized", [table, tokens, scales], {
+    domain: MICROSOFT,
+    attributes: {
+      bits: weight.bits,
+      block_size: weight.blockSize,
+      gather_axis: 0,
+      quantize_axis: 1,
+    },
+    name: "embedding.rows",
+  });
+  if (blocks * weight.blockSize === columns) return picked;
+  const cut = [[0], [columns], [-1]].map((each) => graph.integers(each));
+  return graph.node("Slice", [picked, ...cut]);
 }
 
 /** Final norm and output head. */
@@ -32,7 +79,7 @@ export interface HeadPiece {
   /** `[hidden]` */
   readonly finalNorm: WeightReference;
   /** `[vocabulary, hidden]` */
-  readonly outputHead: WeightReference;
+  readonly outputHead: MatrixReference;
 }
 
 /**
@@ -45,8 +92,13 @@ export interface HeadPiece {
 export function addHead(graph: GraphBuilder, head: HeadPiece): Value {
   const norm = graph.weight("finalNorm.weight", head.finalNorm);
   const normed = addNorm(graph, head.architecture, head.hidden, norm);
-  const weight = graph.weight("outputHead.weight", head.outputHead);
-  return graph.node("Gemm", [normed, weight], { attributes: { transB: 1 }, name: "head.logits" });
+  const { outputHead: weight } = head;
+  return addProduct(graph, {
+    name: "outputHead",
+    input: normed,
+    weight,
+    outputName: "head.logits",
+  });
 }
 
 /**

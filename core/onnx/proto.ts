@@ -277,6 +277,45 @@ export function encodeModel(model: ModelProto): Uint8Array<ArrayBuffer> {
 }
 
 /**
+ * Encodes what is in a model besides its graph.
+ *
+ * @param model The model
+ * @returns Fields that stand beside the field `graph` in an `.onnx` file
+ */
+export function encodeModelFrame(model: ModelProto): Uint8Array<ArrayBuffer> {
+  const { graph: _, ...frame } = modelTable;
+  return encodeMessage(frame, model);
+}
+
+/**
+ * Encodes what is in a graph besides its constants.
+ *
+ * @param graph The graph
+ * @returns Fields that stand beside the fields `initializer` in a graph's bytes
+ */
+export function encodeGraphFrame(graph: GraphProto): Uint8Array<ArrayBuffer> {
+  const { initializer: _, ...frame } = graphTable;
+  return encodeMessage(frame, graph);
+}
+
+/**
+ * Encodes a tensor.
+ *
+ * @param tensor The tensor
+ * @returns Its bytes
+ */
+export function encodeTensor(tensor: TensorProto): Uint8Array<ArrayBuffer> {
+  return encodeMessage(tensorTable, tensor);
+}
+
+/** Numbers of the fields that a file is put together from. */
+export const fieldNumbers = {
+  graph: modelTable.graph.number,
+  initializer: graphTable.initializer.number,
+  rawData: tensorTable.rawData.number,
+} as const;
+
+/**
  * Decodes a model.
  *
  * @param bytes The bytes of an `.onnx` file

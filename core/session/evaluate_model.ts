@@ -4,11 +4,13 @@
  */
 import type { Engine } from "../engine/types.ts";
 import type { Report } from "../evaluate/report.ts";
+import type { ExportTarget } from "../export/formats.ts";
 import type { Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
 import type { Domain } from "../text/domains.ts";
 import { windowLength } from "../text/texts.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { measureExports } from "./exports.ts";
 import { makeReport, type ReportStage } from "./report.ts";
 import { MemoryPeak, Stopwatch } from "./setup.ts";
 import { evaluationTasks, taskRows } from "./tasks.ts";
@@ -20,6 +22,8 @@ export interface EvaluateModelSettings extends WorkOptions, Omit<EvaluationOptio
   readonly seqLen?: number;
   /** Seed of the places in the texts that questions are made at. Default 0. */
   readonly seed?: number;
+  /** Files to measure besides the model's own weights: which, and in which folder they are. Default none. */
+  readonly files?: { readonly targets: readonly ExportTarget[]; readonly directory: string };
   /** Called at every event. */
   readonly onEvent?: (event: SessionEvent) => void;
 }
@@ -56,12 +60,23 @@ export async function evaluateModel(
     "evaluate",
     () => evaluateTexts(engine, model, texts, { ...settings, which: "dense", tasks }),
   );
+  const files = settings.files && await watch.time("evaluate", () =>
+    measureExports({
+      ...settings,
+      ...settings.files!,
+      engine,
+      name: model.name,
+      dense: model,
+      texts,
+      onNote,
+    }));
   return makeReport({
     engine,
     model,
     pruned: model,
     request: { seed, seqLen, evalWindows: evalWindows ?? "all" },
-    perplexity: perplexityRows(texts, result.perplexity, undefined, []),
+    perplexity: perplexityRows(texts, result.perplexity, undefined, [], files?.perplexity),
+    exports: files?.rows,
     tasks: taskRows(tasks, result.accuracy),
     speed: { denseTokensPerSecond: result.tokensPerSecond, prunedTokensPerSecond: 0 },
     watch,

@@ -5,7 +5,7 @@
 import type { Engine } from "../engine/types.ts";
 import { OptionError } from "../errors.ts";
 import { type EvaluationText, measurePerplexity } from "../evaluate/perplexity.ts";
-import type { Accuracy, PerplexityRow } from "../evaluate/report.ts";
+import type { Accuracy, FilePerplexity, PerplexityRow } from "../evaluate/report.ts";
 import { accuracy, type ChoiceTask, scoreTasks } from "../evaluate/tasks.ts";
 import type { Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
@@ -102,6 +102,7 @@ export async function evaluateTexts(
  * @param dense Perplexities of the model as it was
  * @param pruned Perplexities of the pruned model, if there is one
  * @param calibrated Names of the texts that calibration had
+ * @param files What files in other formats came to on each text; none if absent
  * @returns One row per text
  */
 export function perplexityRows(
@@ -109,6 +110,7 @@ export function perplexityRows(
   dense: readonly number[],
   pruned: readonly number[] | undefined,
   calibrated: readonly string[],
+  files: readonly (readonly FilePerplexity[])[] = [],
 ): readonly PerplexityRow[] {
   return texts.map(({ name, sha256, windows }, index) => ({
     name,
@@ -119,5 +121,6 @@ export function perplexityRows(
     dense: dense[index],
     ...(pruned === undefined ? {} : { pruned: pruned[index] }),
     calibrated: calibrated.includes(name),
+    ...(files[index] === undefined || files[index].length === 0 ? {} : { files: files[index] }),
   }));
 }

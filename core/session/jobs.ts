@@ -2,14 +2,19 @@
  * The smaller jobs: each step of the pipeline on its own, from file to file.
  * @module
  */
-import { dirname, join, resolve } from "@std/path";
+import { basename, dirname, join, resolve } from "@std/path";
 import { applyPlan } from "../apply/apply.ts";
 import { loadStatistics, saveStatistics } from "../calibrate/store.ts";
 import type { Statistics } from "../calibrate/types.ts";
 import { ExportError, OptionError } from "../errors.ts";
 import type { Report } from "../evaluate/report.ts";
 import { requireWritable, writeFolder } from "../export/folder.ts";
-import { exportHuggingFace } from "../export/hf.ts";
+import {
+  removeWork,
+  requireHolders,
+  weightsFolder,
+  writeFormats,
+} from "../export/write_formats.ts";
 import { inspectModel, type ModelSummary } from "../model/inspect.ts";
 import { openModel } from "../model/open.ts";
 import { makePlan } from "../plan/make_plan.ts";
@@ -17,11 +22,14 @@ import { loadPlan, savePlan } from "../plan/store.ts";
 import type { Plan } from "../plan/types.ts";
 import { calibrationDomains, evaluationDomains } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
+import { openOnnxFolder, writtenDecoders } from "../export/onnx/folder.ts";
+import { evaluateFiles } from "./evaluate_files.ts";
 import { evaluateModel } from "./evaluate_model.ts";
-import { writeReport } from "./prune.ts";
+import { measureExports } from "./exports.ts";
+import { asWritten, shownOutput, writeReport } from "./prune.ts";
 import type { ReportStage } from "./report.ts";
 
-import { checkFormats, MemoryPeak, Stopwatch, withModel } from "./setup.ts";
+import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import type {
   ApplyOptions,
   CalibrateOptions,
@@ -97,10 +105,11 @@ export async function planJob(options: PlanOptions): Promise<Plan> {
  * @throws {GpruneError} if anything cannot be done; `out` is then as it was
  */
 export async function applyJob(options: ApplyOptions): Promise<JobResult> {
-  checkFormats(options.formats);
+  const targets = outputTargets(options);
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
   return await withModel(options, async (engine, model) => {
+    await requireHolders(model, targets);
     const file = await loadPlan(options.plan);
     const refit = options.refit ?? file.plan.request.refit;
     const plan = { ...file.plan, request: { ...file.plan.request, refit } };
@@ -109,22 +118,44 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
       : await statisticsFor(options.stats ?? file.statistics, options.plan, refit);
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
       const { signal, onProgress, dataType } = options;
-      const settings = { engine, statistics, directory: partial, dataType, signal, onProgress };
+      const directory = weightsFolder(partial, targets, options);
+      const settings = { engine, statistics, directory, dataType, signal, onProgress };
       const applied = await watch.time("apply", () => applyPlan(model, plan, settings));
+      const name = basename(options.out);
+      const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
+      const onNote = (message: string) => void notes.push(message);
+      await watch.time(
+        "export",
+        () => writeFormats(applied.model, partial, targets, { ...options, name, onNote }),
+      );
+      const files = await watch.time("evaluate", () =>
+        measureExports({
+          ...options,
+          engine,
+          name,
+          targets,
+          directory: partial,
+          dense: model,
+          pruned: applied.model,
+          texts: [],
+          onNote,
+        }));
+      await removeWork(partial);
       const parts = {
         engine,
         model,
-        pruned: applied.model,
+        pruned: await asWritten(applied.model, partial, options),
         plan,
         statistics,
-        request: { seed: plan.request.seed },
+        request: { seed: plan.request.seed, ...shownOutput(options) },
         refits: applied.refits,
         finalNormScale: applied.finalNormScale,
         perplexity: [],
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
+        exports: files.rows,
         watch,
         memory: new MemoryPeak(),
-        notes: ["Not evaluated: run 'gprune evaluate' on the folder"],
+        notes,
       };
       return await writeReport(partial, parts, watch, options.command);
     });
@@ -153,9 +184,28 @@ async function statisticsFor(
  * @throws {GpruneError} if anything cannot be done
  */
 export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
+  const targets = options.formats === undefined ? [] : outputTargets(options);
+  const described = await openOnnxFolder(options.model);
+  if (described !== undefined) return await evaluateFiles(described, options);
   return await withModel(options, async (engine, model) => {
     const domains = await evaluationDomains(options.evaluation);
-    return await evaluateModel(engine, model, domains, options);
+    if (targets.length === 0) {
+      const written = await writtenDecoders(model.folder);
+      const files = written.length === 0 ? undefined : {
+        targets: written,
+        directory: model.folder,
+      };
+      return await evaluateModel(engine, model, domains, { ...options, files });
+    }
+    const directory = await Deno.makeTempDir({ prefix: "gprune-" });
+    try {
+      const others = targets.filter(({ format }) => format !== "hf");
+      await writeFormats(model, directory, others, { ...options, name: model.name });
+      const files = { targets: others, directory };
+      return await evaluateModel(engine, model, domains, { ...options, files });
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
   });
 }
 
@@ -167,26 +217,44 @@ export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
  * @throws {GpruneError} if anything cannot be done; `out` is then as it was
  */
 export async function exportJob(options: ExportOptions): Promise<JobResult> {
-  checkFormats(options.formats);
+  const targets = outputTargets(options);
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
   return await withModel(options, async (engine, model) => {
+    await requireHolders(model, targets);
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
-      const { dataType, signal, onProgress } = options;
+      const name = basename(options.out);
+      const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
+      const onNote = (message: string) => void notes.push(message);
       await watch.time(
         "export",
-        () => exportHuggingFace(model, partial, { dataType, signal, onProgress }),
+        () => writeFormats(model, partial, targets, { ...options, name, onNote }),
       );
+      const files = await watch.time("evaluate", () =>
+        measureExports({
+          ...options,
+          engine,
+          name,
+          targets,
+          directory: partial,
+          dense: model,
+          texts: [],
+          onNote,
+        }));
+      const huggingFace = targets.some(({ format }) => format === "hf");
       const parts = {
         engine,
         model,
-        pruned: await openModel(partial),
-        request: { seed: 0, formats: options.formats ?? ["hf"], dataType: dataType ?? "keep" },
+        pruned: huggingFace && !options.zeroPad
+          ? await openModel(partial)
+          : await asWritten(model, partial, options),
+        request: { seed: 0, ...shownOutput(options) },
         perplexity: [],
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
+        exports: files.rows,
         watch,
         memory: new MemoryPeak(),
-        notes: ["Not evaluated: run 'gprune evaluate' on the folder"],
+        notes,
       };
       return await writeReport(partial, parts, watch, options.command);
     });

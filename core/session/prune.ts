@@ -7,18 +7,27 @@ import { applyPlan } from "../apply/apply.ts";
 import type { Report } from "../evaluate/report.ts";
 import { modelCard } from "../export/card.ts";
 import { hashFiles, requireWritable, writeFolder } from "../export/folder.ts";
+import {
+  removeWork,
+  requireHolders,
+  weightsFolder,
+  writeFormats,
+} from "../export/write_formats.ts";
 import { refinedPlan } from "../learn/refine.ts";
 import { isHubId } from "../model/hub.ts";
+import { openModel } from "../model/open.ts";
+import type { Model } from "../model/types.ts";
 import { requireReachable } from "../plan/make_plan.ts";
 import { selfDomain } from "../plan/weights.ts";
 import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { measureExports } from "./exports.ts";
 import { makeReport, type ReportStage } from "./report.ts";
-import { checkFormats, MemoryPeak, Stopwatch, withModel } from "./setup.ts";
+import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import { evaluationTasks, taskRows } from "./tasks.ts";
-import type { JobResult, PruneOptions } from "./types.ts";
+import type { JobResult, OutputOptions, PruneOptions } from "./types.ts";
 
 /**
  * Prunes a model and writes the result.
@@ -28,7 +37,7 @@ import type { JobResult, PruneOptions } from "./types.ts";
  * @throws {GpruneError} if anything cannot be done; `out` is then as it was
  */
 export async function prune(options: PruneOptions): Promise<JobResult> {
-  checkFormats(options.formats);
+  const targets = outputTargets(options);
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
   const memory = new MemoryPeak();
@@ -38,6 +47,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     options.onEvent?.({ type: "note", message });
   };
   return await withModel(options, async (engine, model) => {
+    await requireHolders(model, targets);
     const { layers } = model.architecture;
     const request = resolveRequest(options, layers);
     const seqLen = windowLength(model, options.seqLen);
@@ -75,7 +85,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         applyPlan(model, plan, {
           engine,
           statistics,
-          directory: partial,
+          directory: weightsFolder(partial, targets, options),
           dataType: options.dataType,
           signal: options.signal,
           onProgress: options.onProgress,
@@ -87,16 +97,35 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         await evaluateTexts(engine, model, texts, { ...options, which: "dense", tasks }),
         await evaluateTexts(engine, applied.model, texts, { ...options, which: "pruned", tasks }),
       ]);
+      const name = basename(options.out);
+      await watch.time(
+        "export",
+        () => writeFormats(applied.model, partial, targets, { ...options, name, onNote: note }),
+      );
+      const files = await watch.time("evaluate", () =>
+        measureExports({
+          ...options,
+          engine,
+          name,
+          targets,
+          directory: partial,
+          dense: model,
+          pruned: applied.model,
+          texts,
+          onNote: note,
+        }));
+      await removeWork(partial);
       const perplexity = perplexityRows(
         texts,
         dense.perplexity,
         pruned.perplexity,
         domains.map(({ name }) => name),
+        files.perplexity,
       );
       const parts = {
         engine,
         model,
-        pruned: applied.model,
+        pruned: await asWritten(applied.model, partial, options),
         plan,
         statistics,
         request: { ...shownOptions(options), seed: options.seed ?? 0, seqLen },
@@ -108,6 +137,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
           denseTokensPerSecond: dense.tokensPerSecond,
           prunedTokensPerSecond: pruned.tokensPerSecond,
         },
+        exports: files.rows,
         watch,
         memory,
         notes,
@@ -120,15 +150,48 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
 }
 
 function shownOptions(options: PruneOptions): Readonly<Record<string, unknown>> {
-  const { samples = 128, evalWindows, self, formats = ["hf"], dataType = "keep" } = options;
+  const { samples = 128, evalWindows, self } = options;
   return {
     samples,
     evalWindows: evalWindows ?? "all",
     choiceTasks: options.choiceTasks ?? true,
     self: self ?? true,
-    formats,
-    dataType,
+    ...shownOutput(options),
   };
+}
+
+/**
+ * What was asked for of the output, for the report.
+ *
+ * @param options Formats, quantisations, data type
+ * @returns The same with defaults filled in
+ */
+export function shownOutput(
+  options: Pick<OutputOptions, "formats" | "quantize" | "dataType" | "zeroPad">,
+): Readonly<Record<string, unknown>> {
+  const targets = outputTargets(options).filter(({ format }) => format !== "hf");
+  return {
+    formats: options.formats ?? ["hf"],
+    ...(targets.length === 0 ? {} : { quantize: targets.map(({ quantize }) => quantize) }),
+    dataType: options.dataType ?? "keep",
+    ...(options.zeroPad ? { zeroPad: true } : {}),
+  };
+}
+
+/**
+ * A model for the report: with the sizes of its layers, and the bytes of the files that were written.
+ *
+ * @param model The model
+ * @param folder The folder that was written
+ * @param options Whether it was padded
+ * @returns The model; where nothing was padded, as it is
+ */
+export async function asWritten(
+  model: Model,
+  folder: string,
+  { zeroPad }: Pick<OutputOptions, "zeroPad">,
+): Promise<Model> {
+  return zeroPad ? { ...model, bytes: (await openModel(folder)).bytes } : model;
 }
 
 /**
@@ -151,6 +214,7 @@ export async function writeReport(
       name: basename(folder).replace(/^\.(.*)\.partial-.*$/, "$1"),
       baseModel: isHubId(parts.model.source) ? parts.model.source : undefined,
       command,
+      formats: parts.request.formats as readonly string[] | undefined,
     });
     await Deno.writeTextFile(join(folder, "README.md"), card);
   });

@@ -6,6 +6,7 @@ import type { Statistics } from "../calibrate/types.ts";
 import type { Engine } from "../engine/types.ts";
 import type {
   CalibrationRow,
+  ExportRow,
   PerplexityRow,
   RefitRow,
   Report,
@@ -43,6 +44,8 @@ export interface ReportParts {
   readonly tasks?: readonly TaskRow[];
   /** Tokens per second. */
   readonly speed: Report["speed"];
+  /** Files in other formats. */
+  readonly exports?: readonly ExportRow[];
   /** Wall times. */
   readonly watch: Stopwatch<ReportStage>;
   /** Memory. */
@@ -91,6 +94,9 @@ export function makeReport(parts: ReportParts): Report {
     perplexity: parts.perplexity,
     tasks: parts.tasks ?? [],
     speed: parts.speed,
+    ...(parts.exports === undefined || parts.exports.length === 0
+      ? {}
+      : { exports: parts.exports }),
     seconds: {
       calibrate: watch.seconds("calibrate"),
       plan: watch.seconds("plan"),

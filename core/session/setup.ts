@@ -5,12 +5,10 @@
 import type { Engine } from "../engine/types.ts";
 import { openEngine } from "../engine/open.ts";
 import { OptionError } from "../errors.ts";
+import { type ExportTarget, exportTargets } from "../export/formats.ts";
 import { openModel } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
-import type { JobOptions } from "./types.ts";
-
-/** Formats that can be written. */
-export const formats = ["hf"] as const;
+import type { JobOptions, OutputOptions } from "./types.ts";
 
 /**
  * Opens engine and model, does a job, and closes the engine.
@@ -37,18 +35,31 @@ export async function withModel<T>(
 }
 
 /**
- * Checks that formats can be written.
+ * Checks what is to be written before any work is done.
  *
- * @param names Names of formats; `hf` if absent
- * @throws {OptionError} if one is unknown
+ * @param options Formats, quantisations and data type
+ * @returns What to write
+ * @throws {OptionError} if a name is unknown, or a combination makes no sense
  */
-export function checkFormats(names: readonly string[] = ["hf"]): void {
-  const stranger = names.find((name) => !formats.includes(name as "hf"));
-  if (stranger !== undefined || names.length === 0) {
+export function outputTargets(
+  { formats, quantize, dataType = "keep", zeroPad = false }: Pick<
+    OutputOptions,
+    "formats" | "quantize" | "dataType" | "zeroPad"
+  >,
+): readonly ExportTarget[] {
+  const targets = exportTargets(formats, quantize);
+  if (zeroPad && targets.every(({ format }) => format !== "hf")) {
     throw new OptionError(
-      `Cannot write format '${stranger ?? ""}': this version writes ${formats.join(", ")}`,
+      "Cannot pad with zeros: --zero-pad is of --format hf alone, and other formats hold layers of different sizes",
     );
   }
+  if (dataType !== "keep" && targets.every(({ format }) => format !== "hf")) {
+    const formats = [...new Set(targets.map(({ format }) => format))];
+    throw new OptionError(
+      `Cannot store ${formats.join(" and ")} as ${dataType}: --dtype is of hf; use --quantize`,
+    );
+  }
+  return targets;
 }
 
 /** Measures the wall time of stages. */

@@ -79,6 +79,16 @@ export interface OutputOptions {
   readonly force?: boolean;
   /** Formats to write. Default `hf`. */
   readonly formats?: readonly string[];
+  /**
+   * How the numbers of `onnx` (`none`, `f16`, `q8`, `q4`) and `gguf` (`f16`, `q8_0`, `q4_0`) are stored; each goes to
+   * the formats that have it. Default `none` and `f16`.
+   */
+  readonly quantize?: readonly string[];
+  /**
+   * Whether an adaptive `hf` output is padded with zero units to one size, so that stock classes load it. It computes the
+   * same and is as large as its largest layer. Default false.
+   */
+  readonly zeroPad?: boolean;
   /** How the numbers of the `hf` output are stored. Default `keep`. */
   readonly dataType?: "keep" | "f32" | "f16" | "bf16";
   /** The command that makes the same result, for the model card. */
@@ -120,8 +130,9 @@ export interface ApplyOptions extends JobOptions, OutputOptions {
   readonly refit?: Refit;
 }
 
-/** Options of `evaluate`. */
-export interface EvaluateOptions extends JobOptions, EvaluationOptions {
+/** Options of `evaluate`. With formats, the model is written in them to a temporary folder and its files are measured. */
+export interface EvaluateOptions
+  extends JobOptions, EvaluationOptions, Pick<OutputOptions, "formats" | "quantize"> {
   /** Tokens per window. Default min(2048, the model's own limit). */
   readonly seqLen?: number;
   readonly seed?: number;

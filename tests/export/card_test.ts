@@ -101,7 +101,13 @@ Deno.test("modelCard() says which runtimes load the folder", () => {
   assert(!adaptive.includes("LlamaForCausalLM"));
   assertStringIncludes(adaptive, "`per_layer_config`");
   assertStringIncludes(adaptive, "llama.cpp");
+  assertStringIncludes(adaptive, "`deci`");
+  assertStringIncludes(adaptive, "--zero-pad");
   assertStringIncludes(adaptive, "| FFN width, each layer | 48 | 24 to 30 |");
+  const request = { ...REPORT.request, zeroPad: true };
+  const padded = modelCard({ ...REPORT, layers, request }, { name: "tiny-50" });
+  assertStringIncludes(padded, "padded with zero units to one size");
+  assertStringIncludes(padded, "`LlamaForCausalLM`");
 });
 
 Deno.test("modelCard() shows the command as it is, and no path of whoever ran it", () => {

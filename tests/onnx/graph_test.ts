@@ -100,17 +100,18 @@ function inline(...shape: number[]): WeightReference {
   };
 }
 
-const weights = new Map<BlockRole, WeightReference>([
-  ["attentionNorm.weight", inline(8)],
-  ["q_proj.weight", inline(8, 8)],
-  ["k_proj.weight", inline(4, 8)],
-  ["v_proj.weight", inline(4, 8)],
-  ["o_proj.weight", inline(8, 8)],
-  ["ffnNorm.weight", inline(8)],
-  ["gate_proj.weight", inline(3, 8)],
-  ["up_proj.weight", inline(3, 8)],
-  ["down_proj.weight", inline(8, 3)],
-]);
+const weights = () =>
+  new Map<BlockRole, WeightReference>([
+    ["attentionNorm.weight", inline(8)],
+    ["q_proj.weight", inline(8, 8)],
+    ["k_proj.weight", inline(4, 8)],
+    ["v_proj.weight", inline(4, 8)],
+    ["o_proj.weight", inline(8, 8)],
+    ["ffnNorm.weight", inline(8)],
+    ["gate_proj.weight", inline(3, 8)],
+    ["up_proj.weight", inline(3, 8)],
+    ["down_proj.weight", inline(8, 3)],
+  ]);
 
 Deno.test("addEmbedding(), addBlock() and addHead() make one graph of a whole model", async () => {
   const graph = new GraphBuilder();
@@ -133,7 +134,8 @@ Deno.test("addEmbedding(), addBlock() and addHead() make one graph of a whole mo
   };
   for (const [layer, shape] of architecture.layers.entries()) {
     const name = `layers.${layer}`;
-    hidden = addBlock(graph, { name, architecture, shape, weights, hidden, sequence }).hidden;
+    hidden =
+      addBlock(graph, { name, architecture, shape, weights: weights(), hidden, sequence }).hidden;
   }
   const head = { architecture, hidden, finalNorm: inline(8), outputHead: inline(11, 8) };
   graph.output("logits", addHead(graph, head), "F32", [3, 11]);
@@ -145,6 +147,14 @@ Deno.test("addEmbedding(), addBlock() and addHead() make one graph of a whole mo
   await ready.run({ tokens: integers([1, 2, 10]) }, { logits: floats(logits, [3, 11]) });
   await ready.close();
   assertEquals(logits.every(Number.isFinite), true);
+});
+
+Deno.test("GraphBuilder stores a weight once however often its reference is added", () => {
+  const graph = new GraphBuilder();
+  const shared = inline(2, 2);
+  assertEquals([graph.weight("a", shared), graph.weight("b", shared)], ["a", "a"]);
+  assertEquals(graph.weight("b", inline(2, 2)), "b");
+  assertEquals(graph.build("test").graph.initializer!.map(({ name }) => name), ["a", "b"]);
 });
 
 Deno.test("addBlock() refuses a block without one of its weights", () => {

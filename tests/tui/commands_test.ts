@@ -26,7 +26,7 @@ const commands = [
 
 Deno.test("gprune prune hands every option on", async () => {
   const { code, options, err } = await run(
-    "prune org/name --revision v1 --engine onnx --sparsity .5 --method gprune --metric obs --structures heads --shape adaptive --refit none --modules 3 --multiple 8 --switch blend --score-domains a,self --objective worst --protect 5,0-1 --calib a=a.txt --calib b=/data/b --no-self --score-domains a --samples 7 --seq-len 64 --seed 9 --eval c=~/c.txt --eval-windows 4 --task d=d.jsonl --task e=/e.jsonl --no-choice --out here --format hf --dtype bf16 --quantize none --resume --force --quiet --no-color --debug"
+    "prune org/name --revision v1 --engine onnx --sparsity .5 --method gprune --metric obs --structures heads --shape adaptive --refit none --modules 3 --multiple 8 --switch blend --score-domains a,self --objective worst --protect 5,0-1 --calib a=a.txt --calib b=/data/b --no-self --score-domains a --samples 7 --seq-len 64 --seed 9 --eval c=~/c.txt --eval-windows 4 --task d=d.jsonl --task e=/e.jsonl --no-choice --out here --format hf,onnx --dtype bf16 --quantize q8,q4 --zero-pad --resume --force --quiet --no-color --debug"
       .split(" "),
   );
   assertEquals([code, err], [0, ""]);
@@ -60,8 +60,10 @@ Deno.test("gprune prune hands every option on", async () => {
     choiceTasks: false,
     out: `${userFolder}/here`,
     force: true,
-    formats: ["hf"],
+    formats: ["hf", "onnx"],
+    quantize: ["q8", "q4"],
     dataType: "bf16",
+    zeroPad: true,
     command: rest.command,
     resume: true,
   });

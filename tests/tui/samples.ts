@@ -126,6 +126,44 @@ export const sampleReport: Report = {
   ],
 };
 
+const fileSpeed = (prefill: number, decode: number) => ({
+  promptTokens: 512,
+  prefillTokensPerSecond: prefill,
+  decodeTokensPerSecond: decode,
+});
+
+/** The report of a `prune` job that wrote ONNX in two quantisations; the dense model was rounded to q4 as well. */
+export const sampleFilesReport: Report = {
+  ...sampleReport,
+  modules: [],
+  tasks: [],
+  perplexity: perplexity.map((row) => ({
+    ...row,
+    files: [
+      { format: "onnx", quantize: "none", dense: row.dense, pruned: row.pruned },
+      { format: "onnx", quantize: "q8", dense: row.dense * 1.004, pruned: row.pruned! * 1.005 },
+      { format: "onnx", quantize: "q4", dense: row.dense * 1.03 },
+    ],
+  })),
+  exports: [
+    {
+      format: "onnx",
+      quantize: "none",
+      file: "onnx/model.onnx",
+      bytes: { dense: 9_853_764, pruned: 6_116_000 },
+      speed: { dense: fileSpeed(25_000, 950), pruned: fileSpeed(38_000, 1_200) },
+    },
+    {
+      format: "onnx",
+      quantize: "q8",
+      file: "onnx/model_quantized.onnx",
+      bytes: { dense: 2_549_201, pruned: 1_610_000 },
+      speed: { dense: fileSpeed(38_789, 1_948), pruned: fileSpeed(52_000, 2_100) },
+    },
+    { format: "onnx", quantize: "q4", bytes: { dense: 2_036_797 } },
+  ],
+};
+
 /** The report of a large model that was cut alike in all layers. */
 export const sampleLargeReport: Report = {
   ...sampleReport,
@@ -323,10 +361,10 @@ export const sampleSummary: ModelSummary = {
     },
     {
       format: "gguf",
-      available: false,
+      available: true,
       uniform: "loads in llama.cpp as llama",
       adaptive: "loads in llama.cpp as deci, with sizes for each layer",
-      bias: "has places on attention output and FFN down",
+      bias: "has places for all of them",
     },
   ],
 };

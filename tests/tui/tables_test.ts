@@ -12,6 +12,7 @@ import {
   sampleComparison,
   sampleDiagnosis,
   sampleEvaluation,
+  sampleFilesReport,
   sampleLargeReport,
   sampleModules,
   samplePlan,
@@ -24,6 +25,8 @@ const drawings: Readonly<Record<string, (width: number) => string>> = {
   "reportText() of prune": (width) => reportText(sampleReport, { width, folder: "small" }),
   "reportText() of a large model": (width) =>
     reportText(sampleLargeReport, { width, folder: "/somewhere/else" }),
+  "reportText() with files in other formats": (width) =>
+    reportText(sampleFilesReport, { width, folder: "small" }),
   "reportText() of evaluate": (width) => reportText(sampleEvaluation, { width }),
   "comparisonText()": (width) => comparisonText(sampleComparison, width),
   "comparisonText() with tasks": (width) => comparisonText(sampleChoiceComparison, width),

@@ -12,6 +12,7 @@ import {
   watched,
 } from "../context.ts";
 import * as option from "../options.ts";
+import { outputOf } from "../request.ts";
 import { reportText } from "../tables/report.ts";
 
 /**
@@ -34,6 +35,7 @@ export function addApply(program: Program, context: CommandContext): void {
     .addOption(option.formatOption)
     .addOption(option.dtypeOption)
     .addOption(option.quantizeOption)
+    .addOption(option.zeroPadOption)
     .addOption(option.forceOption)
     .addOption(option.jsonOption)
     .addOption(option.quietOption)
@@ -42,6 +44,7 @@ export function addApply(program: Program, context: CommandContext): void {
     .addHelpText("after", "\nExample:\n  gprune apply ./my-model --plan half.plan.json --out half")
     .action(async (model, options) => {
       const paths = pathsOf(context);
+      const output = outputOf(options);
       const { result, seenNotes } = await watched(context, options, async (watch) => ({
         seenNotes: watch.seenNotes,
         result: await context.jobs.apply({
@@ -54,8 +57,7 @@ export function addApply(program: Program, context: CommandContext): void {
           refit: options.refit,
           out: paths.file(options.out),
           force: options.force,
-          formats: options.format,
-          dataType: options.dtype,
+          ...output,
           command: commandText(context),
         }),
       }));

@@ -11,6 +11,7 @@ import {
   watched,
 } from "../context.ts";
 import * as option from "../options.ts";
+import { outputOf } from "../request.ts";
 import { reportText } from "../tables/report.ts";
 
 /**
@@ -32,6 +33,8 @@ export function addEvaluate(program: Program, context: CommandContext): void {
     .addOption(option.seedOption)
     .addOption(option.taskOption)
     .addOption(option.noChoiceOption)
+    .addOption(option.formatOption)
+    .addOption(option.quantizeOption)
     .addOption(option.jsonOption)
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
@@ -42,6 +45,7 @@ export function addEvaluate(program: Program, context: CommandContext): void {
     )
     .action(async (model, options) => {
       const paths = pathsOf(context);
+      const { formats, quantize } = outputOf(options);
       const { report, seenNotes } = await watched(context, options, async (watch) => ({
         seenNotes: watch.seenNotes,
         report: await context.jobs.evaluate({
@@ -55,6 +59,8 @@ export function addEvaluate(program: Program, context: CommandContext): void {
           choiceTasks: options.choice ? undefined : false,
           seqLen: options.seqLen,
           seed: options.seed,
+          formats,
+          quantize,
         }),
       }));
       if (options.json) return printJson(context, report);

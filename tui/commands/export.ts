@@ -12,6 +12,7 @@ import {
   watched,
 } from "../context.ts";
 import * as option from "../options.ts";
+import { outputOf } from "../request.ts";
 import { reportText } from "../tables/report.ts";
 
 /**
@@ -30,14 +31,19 @@ export function addExport(program: Program, context: CommandContext): void {
     .addOption(option.formatOption)
     .addOption(option.dtypeOption)
     .addOption(option.quantizeOption)
+    .addOption(option.zeroPadOption)
     .addOption(option.forceOption)
     .addOption(option.jsonOption)
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
-    .addHelpText("after", "\nExample:\n  gprune export ./my-model --dtype bf16 --out my-model-bf16")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  gprune export ./my-model --dtype bf16 --out my-model-bf16\n  gprune export ./my-model --format onnx --quantize q8,q4 --out my-model-onnx",
+    )
     .action(async (model, options) => {
       const paths = pathsOf(context);
+      const output = outputOf(options);
       const { result, seenNotes } = await watched(context, options, async (watch) => ({
         seenNotes: watch.seenNotes,
         result: await context.jobs.export({
@@ -46,8 +52,7 @@ export function addExport(program: Program, context: CommandContext): void {
           revision: options.revision,
           out: paths.file(options.out),
           force: options.force,
-          formats: options.format,
-          dataType: options.dtype,
+          ...output,
           command: commandText(context),
         }),
       }));

@@ -14,7 +14,7 @@ import {
 } from "../context.ts";
 import * as option from "../options.ts";
 import { modelName } from "../paths.ts";
-import { checkScoreDomains, requestOf } from "../request.ts";
+import { checkScoreDomains, outputOf, requestOf } from "../request.ts";
 import { reportText } from "../tables/report.ts";
 
 const examples = `
@@ -22,6 +22,7 @@ Examples:
   gprune prune                                the embedded model
   gprune prune ./my-model --sparsity 0.5      half of what can be pruned
   gprune prune org/name --calib wiki=wiki.txt --calib code=src/ --out small
+  gprune prune ./my-model --format hf,onnx --quantize q4      for browsers too
   gprune prune ./my-model --shape adaptive --json > report.json`;
 
 /**
@@ -38,6 +39,7 @@ export function addPrune(program: Program, context: CommandContext): void {
     const out = options.out ?? join("gprune-out", `${modelName(source)}-${sparsity}`);
     checkScoreDomains(options.scoreDomains, options.calib, options.self);
     const request = requestOf({ ...options, sparsity });
+    const output = outputOf(options);
     const { result, seenNotes } = await watched(
       context,
       { ...options, resumable: true },
@@ -61,8 +63,7 @@ export function addPrune(program: Program, context: CommandContext): void {
           choiceTasks: options.choice ? undefined : false,
           out: paths.file(out),
           force: options.force,
-          formats: options.format,
-          dataType: options.dtype,
+          ...output,
           command: commandText(context),
           resume: options.resume,
         }),
@@ -108,6 +109,7 @@ function pruneCommand(program: Program) {
     .addOption(option.formatOption)
     .addOption(option.dtypeOption)
     .addOption(option.quantizeOption)
+    .addOption(option.zeroPadOption)
     .addOption(option.resumeOption)
     .addOption(option.forceOption)
     .addOption(option.jsonOption)

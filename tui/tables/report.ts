@@ -5,6 +5,7 @@
 import type { Report } from "../../core/evaluate/report.ts";
 import { formatBytes, formatCount, formatFixed, formatPercent, formatSeconds } from "../format.ts";
 import { joinBlocks, renderEntries, renderNotes } from "../layout.ts";
+import { filesTable } from "./files.ts";
 import { modulesTable } from "./modules.ts";
 import { perplexityTable, tasksTable } from "./texts.ts";
 
@@ -30,6 +31,7 @@ export function reportText(report: Report, surroundings: ReportSurroundings): st
   return joinBlocks([
     modulesTable(report.modules, width),
     perplexityTable(report, width),
+    filesTable(report, width),
     tasksTable(report.tasks, width),
     renderEntries(folder === undefined ? evaluated(report) : changed(report, folder), width),
     renderNotes(report.notes.filter((note) => !seenNotes?.has(note)), width),

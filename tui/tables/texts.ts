@@ -3,6 +3,7 @@
  * @module
  */
 import type { Accuracy, PerplexityRow, Report, TaskRow } from "../../core/evaluate/report.ts";
+import { fileName, fileOf } from "../../core/evaluate/steps.ts";
 import { formatCount, formatFigure, formatPercent } from "../format.ts";
 import { type Column, renderTable, type Row } from "../layout.ts";
 
@@ -22,8 +23,12 @@ export function perplexityTable(report: Report, width: number): string {
   const rated = texts.filter((text): text is Rated => text.pruned !== undefined);
   const calibrated = calibratedBy(report);
   const known = report.calibration.length > 0 || texts.some((text) => text.calibrated);
-  const columns = perplexityColumns(rated.length > 0, known, width);
+  const files = fileColumns(report, rated.length > 0, width);
+  const columns = perplexityColumns(rated.length > 0, known, width, Object.keys(files));
   const cell: Readonly<Record<string, (text: PerplexityRow) => string>> = {
+    ...Object.fromEntries(
+      Object.entries(files).map(([name, of]) => [name, (text) => formatFigure(of(text))]),
+    ),
     Text: (text) => text.name,
     Calibrated: (text) => calibrated(text) ? "yes" : "no",
     Tokens: (text) => formatCount(text.tokens),
@@ -35,37 +40,71 @@ export function perplexityTable(report: Report, width: number): string {
     Ratio: (text) => formatFigure(ratio(text)),
   };
   const rows: Row[] = texts.map((text) => columns.map(({ heading }) => cell[heading](text)));
-  if (rated.length > 0) rows.push("rule", ...meanRows(rated, calibrated, known, columns));
+  if (rated.length > 0) {
+    rows.push("rule", ...meanRows(rated, { calibrated, known, columns, files }));
+  }
   const heading = `Perplexity in windows of ${windowSizes(texts)} tokens`;
   return `${heading}${rated.length > 0 ? " (ratio = pruned / dense, lower is better)" : ""}\n\n` +
     renderTable(columns, rows, width);
+}
+
+type FileColumns = Readonly<Record<string, (text: PerplexityRow) => number | undefined>>;
+
+/** Files in other formats, as many as there is room for: the pruned ones where there are any, else the dense ones. */
+function fileColumns(report: Report, pruned: boolean, width: number): FileColumns {
+  const which = pruned ? "pruned" : "dense";
+  const room = Math.max(0, Math.floor((width - 68) / 11));
+  // Float32 says what the model itself says, so it comes last.
+  const files = (report.exports ?? []).filter((row) => row.bytes[which] !== undefined)
+    .toSorted((a, b) => Number(a.quantize === "none") - Number(b.quantize === "none"));
+  return Object.fromEntries(
+    files.slice(0, room).map((row) => [
+      fileName(row),
+      (text: PerplexityRow) => fileOf(text, row)?.[which],
+    ]),
+  );
 }
 
 function perplexityColumns(
   pruned: boolean,
   calibration: boolean,
   width: number,
+  files: readonly string[],
 ): readonly Column[] {
+  const conditions = width >= 100 && files.length === 0;
   const shown = (when: boolean, heading: string, align: Column["align"]): readonly Column[] =>
     when ? [{ heading, align }] : [];
   return [
     { heading: "Text", align: "left", shrinks: true },
     ...shown(pruned && calibration, "Calibrated", "left"),
-    ...shown(width >= 100, "SHA-256", "left"),
+    ...shown(conditions, "SHA-256", "left"),
     ...shown(true, "Tokens", "right"),
-    ...shown(width >= 100, "Windows", "right"),
+    ...shown(conditions, "Windows", "right"),
     ...shown(true, pruned ? "Dense" : "Perplexity", "right"),
     ...shown(pruned, "Pruned", "right"),
     ...shown(pruned, "Ratio", "right"),
+    ...files.map((heading) => ({ heading, align: "right" } as const)),
   ];
+}
+
+interface MeanRows {
+  readonly calibrated: (text: PerplexityRow) => boolean;
+  readonly known: boolean;
+  readonly columns: readonly Column[];
+  readonly files: FileColumns;
 }
 
 function meanRows(
   texts: readonly Rated[],
-  calibrated: (text: PerplexityRow) => boolean,
-  known: boolean,
-  columns: readonly Column[],
+  { calibrated, known, columns, files }: MeanRows,
 ): readonly Row[] {
+  const ofFiles = (of: readonly Rated[]) =>
+    Object.fromEntries(
+      Object.entries(files).map(([name, value]) => [
+        name,
+        formatFigure(geometricMean(of.map((text) => value(text) ?? NaN))),
+      ]),
+    );
   const row = (name: string, cells: Readonly<Record<string, string>>) =>
     columns.map(({ heading }) => heading === "Text" ? name : cells[heading] ?? "");
   const mean = (name: string, of: readonly Rated[], mark: string): Row[] =>
@@ -74,6 +113,7 @@ function meanRows(
       Dense: formatFigure(geometricMean(of.map((text) => text.dense))),
       Pruned: formatFigure(geometricMean(of.map((text) => text.pruned))),
       Ratio: formatFigure(geometricMean(of.map(ratio))),
+      ...ofFiles(of),
     })];
   const worst = texts.reduce((a, b) => ratio(b) > ratio(a) ? b : a);
   const split = known
@@ -90,6 +130,7 @@ function meanRows(
       Dense: formatFigure(worst.dense),
       Pruned: formatFigure(worst.pruned),
       Ratio: formatFigure(ratio(worst)),
+      ...ofFiles([worst]),
     }),
   ];
 }

@@ -1,0 +1,285 @@
+/**
+ * Opening a GGUF file that gprune wrote, so that its own engine can run what the file holds.
+ * @module
+ */
+import { ModelError } from "../../errors.ts";
+import { blockTensorName, familyOf } from "../../model/families.ts";
+import { fingerprintOf } from "../../model/files.ts";
+import { encode, numberCount } from "../../model/number_formats.ts";
+import type {
+  Architecture,
+  DataType,
+  LayerShape,
+  Model,
+  TensorIndex,
+  TensorView,
+} from "../../model/types.ts";
+import { blockRoles, blockTensorShape, parameterCount } from "../../model/units.ts";
+import { throwIfCancelled, type WorkOptions } from "../../progress.ts";
+import { storedBytes } from "./format.ts";
+import { fromBlocks } from "./number_blocks.ts";
+import { type GgufHeader, type GgufRead, type GgufTensorPlace, readGgufHeader } from "./reader.ts";
+import { GGUF_OUTER_NAMES, ggufBlockName, isReordered, separateHeads } from "./tensors.ts";
+
+/** A model whose tensors come out of a GGUF file. */
+export interface GgufModel extends Model {
+  /** Removes the numbers that were unpacked. The model cannot be used afterwards. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a GGUF file that {@linkcode exportGguf} wrote. Its tensors are those of the file: what is quantized is unpacked
+ * to float32 when it is first asked for, into a temporary file that the engine maps; what is not is mapped where it is.
+ *
+ * llama.cpp rounds activations too where weights are quantized, which this model does not.
+ *
+ * @param path The file
+ * @param model The model that it was made from: its tokenizer and its config are used
+ * @param options Cancellation
+ * @returns The model; close it after use
+ * @throws {ModelError} if the file cannot be read or was made from another model
+ * @throws {CancelledError} if the signal is aborted
+ *
+ * @example
+ * ```ts
+ * import { exportGguf, openGguf } from "./mod.ts";
+ * import { openModel } from "../../model/open.ts";
+ * const directory = await Deno.makeTempDir();
+ * const model = await openModel();
+ * const { path } = await exportGguf(model, directory, { quantize: "q4_0" });
+ * const quantized = await openGguf(path, model);
+ * console.log(quantized.bytes / model.bytes);
+ * await quantized.close();
+ * await Deno.remove(directory, { recursive: true });
+ * ```
+ */
+export async function openGguf(
+  path: string,
+  model: Model,
+  options: WorkOptions = {},
+): Promise<GgufModel> {
+  throwIfCancelled(options.signal);
+  const header = await readGgufHeader(path);
+  const architecture = { ...model.architecture, layers: layersOf(path, header, model) };
+  const realPath = await Deno.realPath(path);
+  const stored = storedTensors(header, architecture, path);
+  const tensors = await UnpackedTensors.open(realPath, stored);
+  const bytes = header.fileBytes;
+  const weights = { tensors: rawViews(header, realPath), paths: [realPath], bytes };
+  return {
+    name: String(header.metadata.get("general.name") ?? model.name),
+    source: path,
+    folder: model.folder,
+    architecture,
+    config: model.config,
+    tensors,
+    dataType: "F32",
+    parameters: parameterCount(architecture),
+    bytes,
+    fingerprint: await fingerprintOf(`${model.folder}/config.json`, weights, options),
+    companionFiles: model.companionFiles,
+    tokenizer: () => model.tokenizer(),
+    close: () => tensors.close(),
+  };
+}
+
+/** The sizes of the layers that the file tells of, checked against the model that it should be made from. */
+function layersOf(path: string, { metadata }: GgufHeader, model: Model): readonly LayerShape[] {
+  const kind = metadata.get("general.architecture");
+  const { layers, hiddenSize, headSize, vocabularySize } = model.architecture;
+  const expected: readonly (readonly [string, number])[] = [
+    ["block_count", layers.length],
+    ["embedding_length", hiddenSize],
+    ["attention.key_length", headSize],
+    ["vocab_size", vocabularySize],
+  ];
+  for (const [key, wanted] of expected) {
+    const value = metadata.get(`${kind}.${key}`);
+    if (value === wanted) continue;
+    throw new ModelError(
+      `Cannot open '${path}' with '${model.source}': its ${key} is ${
+        value ?? "missing"
+      }, and the model's is ${wanted}; give the model that it was made from`,
+    );
+  }
+  const sizes = (key: string): readonly number[] => {
+    const value: GgufRead | undefined = metadata.get(`${kind}.${key}`);
+    const list = Array.isArray(value) ? value : layers.map(() => value);
+    if (list.length === layers.length && list.every((size) => typeof size === "number")) {
+      return list;
+    }
+    throw new ModelError(`Cannot open '${path}': '${kind}.${key}' is no size for every layer`);
+  };
+  const widths = sizes("feed_forward_length");
+  const queryHeads = sizes("attention.head_count");
+  const keyValueHeads = sizes("attention.head_count_kv");
+  return layers.map((_, layer) => ({
+    ffnWidth: widths[layer],
+    queryHeads: queryHeads[layer],
+    keyValueHeads: keyValueHeads[layer],
+  }));
+}
+
+/** A tensor of the file, under its name in the Hugging Face layout. */
+interface StoredTensor {
+  readonly place: GgufTensorPlace;
+  /** Channels of a head where the rows go in llama.cpp's order. */
+  readonly headSize?: number;
+}
+
+function storedTensors(
+  header: GgufHeader,
+  architecture: Architecture,
+  path: string,
+): ReadonlyMap<string, StoredTensor> {
+  const family = familyOf(architecture.family);
+  const result = new Map<string, StoredTensor>();
+  const add = (name: string, ggufName: string, shape: readonly number[], headSize?: number) => {
+    const place = header.tensors.get(ggufName);
+    if (place === undefined) {
+      throw new ModelError(`Cannot open '${path}': tensor '${ggufName}' is missing`);
+    }
+    if (place.shape.join() !== shape.join()) {
+      throw new ModelError(
+        `Cannot open '${path}': tensor '${ggufName}' has shape [${place.shape.join(", ")}], and [${
+          shape.join(", ")
+        }] is wanted`,
+      );
+    }
+    result.set(name, { place, headSize });
+  };
+  const { hiddenSize, vocabularySize, tiedEmbedding } = architecture;
+  const names = family.outerTensors;
+  const table = [vocabularySize, hiddenSize];
+  add(names["embedding.weight"], GGUF_OUTER_NAMES["embedding.weight"], table);
+  add(names["finalNorm.weight"], GGUF_OUTER_NAMES["finalNorm.weight"], [hiddenSize]);
+  if (!tiedEmbedding) {
+    add(names["outputHead.weight"], GGUF_OUTER_NAMES["outputHead.weight"], table);
+  }
+  for (const [layer, shape] of architecture.layers.entries()) {
+    for (const role of blockRoles(architecture)) {
+      const size = isReordered(role) ? architecture.headSize : undefined;
+      const wanted = blockTensorShape(architecture, shape, role);
+      add(blockTensorName(family, role, layer), ggufBlockName(role, layer), wanted, size);
+    }
+  }
+  return result;
+}
+
+/** The tensors as bytes, for the fingerprint. */
+function rawViews({ tensors }: GgufHeader, path: string): TensorIndex {
+  return new Map(
+    [...tensors].map(([name, { offset, byteLength }]) => [
+      name,
+      { name, path, offset, byteLength, shape: [byteLength], dataType: "U8" },
+    ]),
+  );
+}
+
+/** Numbers that are unpacked at a time. */
+const PIECE = 4 << 20;
+
+/**
+ * Views of tensors, some of which are unpacked into a temporary file when they are first looked up. The file has its
+ * full length from the start and takes room on the disk only as it is filled.
+ */
+class UnpackedTensors extends Map<string, TensorView> {
+  readonly #path: string;
+  readonly #temporary: string;
+  readonly #waiting: Map<string, StoredTensor>;
+
+  private constructor(path: string, temporary: string, waiting: Map<string, StoredTensor>) {
+    super();
+    this.#path = path;
+    this.#temporary = temporary;
+    this.#waiting = waiting;
+  }
+
+  static async open(
+    path: string,
+    stored: ReadonlyMap<string, StoredTensor>,
+  ): Promise<UnpackedTensors> {
+    const temporary = await Deno.makeTempFile({ prefix: "gprune-", suffix: ".f32" });
+    const real = await Deno.realPath(temporary);
+    const waiting = new Map<string, StoredTensor>();
+    const result = new UnpackedTensors(path, real, waiting);
+    let offset = 0;
+    for (const [name, each] of stored) {
+      const { place: { shape, type, ...place }, headSize } = each;
+      const mapped = headSize === undefined && (type === "F32" || type === "F16");
+      const dataType: DataType = mapped ? type : "F32";
+      if (mapped) {
+        result.set(name, { ...place, name, shape, dataType, path });
+        continue;
+      }
+      const byteLength = 4 * numberCount(shape);
+      result.set(name, { name, shape, dataType, path: real, offset, byteLength });
+      waiting.set(name, each);
+      offset += byteLength;
+    }
+    await Deno.truncate(real, offset);
+    return result;
+  }
+
+  override get(name: string): TensorView | undefined {
+    const view = super.get(name);
+    const stored = this.#waiting.get(name);
+    if (view !== undefined && stored !== undefined) {
+      this.#unpack(stored, view.offset);
+      this.#waiting.delete(name);
+    }
+    return view;
+  }
+
+  override *values(): MapIterator<TensorView> {
+    for (const name of this.keys()) yield this.get(name)!;
+  }
+
+  override *entries(): MapIterator<[string, TensorView]> {
+    for (const name of this.keys()) yield [name, this.get(name)!];
+  }
+
+  override [Symbol.iterator](): MapIterator<[string, TensorView]> {
+    return this.entries();
+  }
+
+  override forEach(use: (view: TensorView, name: string, map: this) => void): void {
+    for (const [name, view] of this) use(view, name, this);
+  }
+
+  async close(): Promise<void> {
+    await Deno.remove(this.#temporary).catch(() => undefined);
+  }
+
+  #unpack({ place, headSize }: StoredTensor, offset: number): void {
+    const columns = place.shape.length === 1 ? 1 : place.shape[1];
+    const rows = place.shape[0];
+    const together = headSize ?? 1;
+    const rowsAtOnce = Math.max(1, Math.floor(PIECE / columns / together)) * together;
+    using source = Deno.openSync(this.#path);
+    using target = Deno.openSync(this.#temporary, { write: true });
+    source.seekSync(place.offset, Deno.SeekMode.Start);
+    target.seekSync(offset, Deno.SeekMode.Start);
+    for (let row = 0; row < rows; row += rowsAtOnce) {
+      const count = Math.min(rowsAtOnce, rows - row) * columns;
+      const bytes = readAll(source, storedBytes(place.type, count), this.#path);
+      const numbers = fromBlocks(bytes, place.type);
+      const ordered = headSize === undefined ? numbers : separateHeads(numbers, headSize, columns);
+      writeAll(target, encode(ordered, "F32"));
+    }
+  }
+}
+
+function readAll(file: Deno.FsFile, length: number, path: string): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const count = file.readSync(bytes.subarray(done));
+    if (count === null) throw new ModelError(`Cannot read '${path}': it is shorter than it was`);
+    done += count;
+  }
+  return bytes;
+}
+
+function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+}
