@@ -26,6 +26,10 @@ export class TextError extends GpruneError {}
 export class OptionError extends GpruneError {}
 /** The engine that runs the model failed or is missing. */
 export class EngineError extends GpruneError {}
+/** The graphics card failed: lost, out of memory, a limit too small, wrong numbers. The processor may still do it. */
+export class GraphicsError extends EngineError {}
+/** What a failed graphics card held is lost and must be made again; the engine goes on without the card. */
+export class StateLostError extends GraphicsError {}
 /** Statistics are damaged, or belong to another model. */
 export class StatisticsError extends GpruneError {}
 /** A plan is damaged, cannot be reached, or belongs to another model. */

@@ -73,7 +73,7 @@ export async function calibrate(
   domains: readonly Domain[],
   options: CalibrateOptions = {},
 ): Promise<Statistics> {
-  return await withEngine(options, async (engine) =>
+  return await withEngine(model, options, async (engine) =>
     await calibrateWith(
       engine,
       model,
@@ -113,6 +113,7 @@ export async function applyPlan(
 ): Promise<Model> {
   const directory = options.directory ?? await Deno.makeTempDir({ prefix: "gprune-" });
   return await withEngine(
+    model,
     options,
     async (engine) => (await writePlan(model, plan, { ...options, engine, directory })).model,
   );
@@ -149,6 +150,7 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Report> {
   return await withEngine(
+    model,
     options,
     async (engine) => await evaluateModel(engine, model, domains, options),
   );
@@ -225,10 +227,11 @@ export function embeddedTexts(
 }
 
 async function withEngine<T>(
+  { architecture }: Model,
   options: EngineOptions,
   work: (engine: Engine) => Promise<T>,
 ): Promise<T> {
-  const engine = await openEngine(options.engine ?? "auto");
+  const engine = await openEngine(options.engine ?? "auto", { architecture });
   try {
     return await work(engine);
   } finally {

@@ -8,7 +8,9 @@ import type { DomainSums, DomainWindows, KindStatistics, LayerStatistics } from 
 import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
-import type { Engine } from "../engine/types.ts";
+import { StateLostError } from "../errors.ts";
+import { openPassage } from "../engine/streams.ts";
+import type { Engine, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
 import type { MemoryTensor, Model, Structure } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
@@ -54,8 +56,33 @@ export async function collect(
     ...inBatches(domain.calibration).map((windows) => ({ domain: index, heldOut: false, windows })),
     ...inBatches(domain.heldOut).map((windows) => ({ domain: index, heldOut: true, windows })),
   ]);
-  const store = await embed(engine, model, batches);
   const layers: LayerStatistics[] = [];
+  try {
+    await collectLayers({ engine, model, domains, batches, layers }, options);
+  } catch (error) {
+    // The engine goes on without its graphics card, which held the streams: they start again, and finished layers stay.
+    if (!(error instanceof StateLostError)) throw error;
+    const finished = new Map([...options.finished ?? [], ...layers.entries()]);
+    layers.length = 0;
+    await collectLayers({ engine, model, domains, batches, layers }, { ...options, finished });
+  }
+  return layers;
+}
+
+interface Collection {
+  readonly engine: Engine;
+  readonly model: Model;
+  readonly domains: readonly DomainWindows[];
+  readonly batches: readonly Batch[];
+  /** Statistics of the layers that are finished; the next are added. */
+  readonly layers: LayerStatistics[];
+}
+
+async function collectLayers(
+  { engine, model, domains, batches, layers }: Collection,
+  options: CollectOptions,
+): Promise<void> {
+  const store = await embed(engine, model, batches);
   const total = model.architecture.layers.length *
     batches.reduce((sum, { windows }) => sum + windows.length * windows[0].length, 0);
   let done = 0;
@@ -79,16 +106,15 @@ export async function collect(
   } finally {
     await store.close();
   }
-  return layers;
 }
 
 async function embed(
   engine: Engine,
   model: Model,
   batches: readonly Batch[],
-): Promise<ActivationStore> {
+): Promise<ActivationStore<Stream>> {
   const { hiddenSize } = model.architecture;
-  const store = await ActivationStore.open(
+  const store = await ActivationStore.open<Stream>(
     batches.map(({ windows }) => windows.length * windows[0].length * hiddenSize),
   );
   const embedding = await engine.openEmbedding(model);
@@ -108,7 +134,7 @@ interface LayerPass {
   readonly layer: number;
   readonly domains: readonly DomainWindows[];
   readonly batches: readonly Batch[];
-  readonly store: ActivationStore;
+  readonly store: ActivationStore<Stream>;
 }
 
 async function runLayer(
@@ -133,16 +159,24 @@ async function runLayer(
     tensors,
     capture: options.gram ? "gram" : "sums",
   });
+  let current: Batch | undefined;
+  const passage = openPassage(block, (sums) => {
+    const { domain, heldOut } = current!;
+    for (const structure of STRUCTURES) {
+      (heldOut ? keptBack : summed)[domain][structure].add(sums[structure]);
+    }
+  });
   try {
-    for (const [index, { domain, heldOut, windows }] of batches.entries()) {
+    for (const [index, batch] of batches.entries()) {
+      const { domain, heldOut, windows } = batch;
+      // Sums may wait on the card, where they add up: those of other windows are fetched before.
+      if (current?.domain !== domain || current.heldOut !== heldOut) await passage.flush();
+      current = batch;
       const length = windows[0].length;
-      const output = await block.run(await store.get(index), windows.length, length);
-      await store.put(index, output.hidden);
-      for (const structure of STRUCTURES) {
-        (heldOut ? keptBack : summed)[domain][structure].add(output.sums![structure]);
-      }
+      await store.put(index, await passage.run(await store.get(index), windows.length, length));
       await options.onBatch(windows.length * length, domains[domain].name);
     }
+    await passage.flush();
   } finally {
     await block.close();
   }

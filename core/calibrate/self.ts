@@ -3,7 +3,16 @@
  * known as self-calibration). It covers what the model was trained on and needs no data.
  * @module
  */
-import type { CachedBlock, Engine, KeyValueCache } from "../engine/types.ts";
+import { StateLostError } from "../errors.ts";
+import { closeStream, continueBlock } from "../engine/streams.ts";
+import type {
+  CachedBlock,
+  Embedding,
+  Engine,
+  Head,
+  KeyValueCache,
+  Stream,
+} from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
@@ -38,14 +47,15 @@ export async function sampleSelf(
   model: Model,
   options: SampleOptions,
 ): Promise<readonly Int32Array[]> {
-  const { windows, seqLen } = options;
+  const { windows, seqLen, seed } = options;
   const tokenizer = await model.tokenizer();
-  const sequences = Array.from({ length: windows }, (_, index) => {
-    const random = Random.of(`${options.seed} self ${index}`);
+  /** The first token of a sequence, and the stream of random numbers that goes on. */
+  const startOf = (index: number): Sequence => {
+    const random = Random.of(`${seed} self ${index}`);
     const tokens = new Int32Array(seqLen);
     tokens[0] = tokenizer.startToken ?? random.below(model.architecture.vocabularySize);
     return { tokens, random };
-  });
+  };
   const embedding = await engine.openEmbedding(model);
   const head = await engine.openHead(model);
   const blocks: CachedBlock[] = [];
@@ -55,35 +65,75 @@ export async function sampleSelf(
       const tensors = blockTensors(model, layer);
       blocks.push(await engine.openCachedBlock({ architecture, shape, tensors, capture: "none" }));
     }
-    let done = 0;
-    for (let first = 0; first < windows; first += sequencesTogether) {
-      const group = sequences.slice(first, first + sequencesTogether);
-      const caches: (KeyValueCache | undefined)[] = blocks.map(() => undefined);
-      for (let at = 0; at + 1 < seqLen; at++) {
-        let hidden = await embedding.lookup(group.map(({ tokens }) => tokens[at]));
-        for (const [layer, block] of blocks.entries()) {
-          const output = await block.run(hidden, group.length, 1, caches[layer]);
-          caches[layer] = output.cache;
-          hidden = output.hidden;
-        }
-        const logits = await head.logits(hidden);
-        const vocabulary = logits.length / group.length;
-        group.forEach(({ tokens, random }, row) => {
-          const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
-          tokens[at + 1] = drawToken(own, random.next());
+    const sampled: Int32Array[] = [];
+    let restarted = false;
+    const total = windows * (seqLen - 1);
+    while (sampled.length < windows) {
+      const first = sampled.length;
+      const count = Math.min(sequencesTogether, windows - first);
+      const group = Array.from({ length: count }, (_, index) => startOf(first + index));
+      try {
+        await continueTexts({ embedding, blocks, head }, group, async (tokens) => {
+          const done = first * (seqLen - 1) + tokens;
+          options.onProgress?.({ stage: "sample", done, total, unit: "tokens", detail: "self" });
+          await breathe(options.signal);
         });
-        done += group.length;
-        const total = windows * (seqLen - 1);
-        options.onProgress?.({ stage: "sample", done, total, unit: "tokens", detail: "self" });
-        await breathe(options.signal);
+      } catch (error) {
+        // The engine goes on without its graphics card: the group starts again.
+        if (!(error instanceof StateLostError) || restarted) throw error;
+        restarted = true;
+        continue;
       }
+      sampled.push(...group.map(({ tokens }) => tokens));
     }
+    return sampled;
   } finally {
     for (const block of blocks) await block.close();
     await head.close();
     await embedding.close();
   }
-  return sequences.map(({ tokens }) => tokens);
+}
+
+interface Sequence {
+  readonly tokens: Int32Array;
+  readonly random: Random;
+}
+
+interface OpenedModel {
+  readonly embedding: Embedding;
+  readonly blocks: readonly CachedBlock[];
+  readonly head: Head;
+}
+
+/** Samples all tokens of texts but their first. */
+async function continueTexts(
+  { embedding, blocks, head }: OpenedModel,
+  group: readonly Sequence[],
+  onTokens: (tokens: number) => Promise<void>,
+): Promise<void> {
+  const caches: (KeyValueCache | undefined)[] = blocks.map(() => undefined);
+  const length = group[0].tokens.length;
+  for (let at = 0; at + 1 < length; at++) {
+    let hidden: Stream = await embedding.lookup(group.map(({ tokens }) => tokens[at]));
+    let logits: Float32Array;
+    try {
+      for (const [layer, block] of blocks.entries()) {
+        const output = await continueBlock(block, hidden, group.length, 1, caches[layer]);
+        caches[layer] = output.cache;
+        closeStream(hidden);
+        hidden = output.hidden;
+      }
+      logits = await head.logits(hidden);
+    } finally {
+      closeStream(hidden);
+    }
+    const vocabulary = logits.length / group.length;
+    group.forEach(({ tokens, random }, row) => {
+      const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+      tokens[at + 1] = drawToken(own, random.next());
+    });
+    await onTokens(group.length * (at + 1));
+  }
 }
 
 /**

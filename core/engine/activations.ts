@@ -3,15 +3,20 @@
  * @module
  */
 import { join } from "@std/path";
+import { closeStream } from "./streams.ts";
+import type { Stream } from "./types.ts";
 
 /** Bytes that stay in memory; past this, windows go to a scratch file. */
 export const activationMemoryBytes = 1024 * 1024 * 1024;
 
-/** Batches of activations by number. Every batch is replaced in place as the blocks go by. */
-export class ActivationStore {
+/**
+ * Batches of activations by number. Every batch is replaced in place as the blocks go by. A store of streams holds those
+ * that stay on a graphics card too: they are the store's, which closes them when they are replaced.
+ */
+export class ActivationStore<Held extends Stream = Float32Array> {
   readonly #lengths: readonly number[];
   readonly #offsets: readonly number[];
-  readonly #memory: (Float32Array | undefined)[];
+  readonly #memory: (Stream | undefined)[];
   #file: Deno.FsFile | undefined;
   #folder: string | undefined;
 
@@ -33,11 +38,11 @@ export class ActivationStore {
    * @param limitBytes Bytes that may stay in memory
    * @returns An empty store; close it after use
    */
-  static async open(
+  static async open<Held extends Stream = Float32Array>(
     lengths: readonly number[],
     limitBytes: number = activationMemoryBytes,
-  ): Promise<ActivationStore> {
-    const store = new ActivationStore(lengths);
+  ): Promise<ActivationStore<Held>> {
+    const store = new ActivationStore<Held>(lengths);
     const bytes = lengths.reduce((sum, length) => sum + 4 * length, 0);
     if (bytes > limitBytes) {
       store.#folder = await Deno.makeTempDir({ prefix: "gprune-activations-" });
@@ -56,11 +61,14 @@ export class ActivationStore {
    * @param index The batch's number
    * @param data Its activations
    */
-  async put(index: number, data: Float32Array): Promise<void> {
-    if (this.#file === undefined) {
+  async put(index: number, data: Held): Promise<void> {
+    const before = this.#memory[index];
+    if (before !== undefined && before !== data) closeStream(before);
+    if (this.#file === undefined || !(data instanceof Float32Array)) {
       this.#memory[index] = data;
       return;
     }
+    this.#memory[index] = undefined;
     await this.#file.seek(this.#offsets[index], Deno.SeekMode.Start);
     let bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     while (bytes.length > 0) bytes = bytes.subarray(await this.#file.write(bytes));
@@ -72,17 +80,20 @@ export class ActivationStore {
    * @param index The batch's number
    * @returns Its activations, as they were put
    */
-  async get(index: number): Promise<Float32Array> {
-    if (this.#file === undefined) return this.#memory[index]!;
+  async get(index: number): Promise<Held> {
+    const known = this.#memory[index];
+    if (this.#file === undefined || known !== undefined) return known as Held;
     await this.#file.seek(this.#offsets[index], Deno.SeekMode.Start);
     const data = new Float32Array(this.#lengths[index]);
     let bytes = new Uint8Array(data.buffer);
     while (bytes.length > 0) bytes = bytes.subarray(await this.#file.read(bytes) ?? bytes.length);
-    return data;
+    // What comes from a file is in memory, which every kind of store may hold.
+    return data as Stream as Held;
   }
 
-  /** Frees memory and the scratch file. */
+  /** Frees memory, the card and the scratch file. */
   async close(): Promise<void> {
+    for (const data of this.#memory) if (data !== undefined) closeStream(data);
     this.#memory.fill(undefined);
     this.#file?.close();
     this.#file = undefined;

@@ -2,7 +2,7 @@
  * Batches: windows that go through the engine together.
  * @module
  */
-import type { Head } from "./types.ts";
+import type { Head, ResidentStream, Stream } from "./types.ts";
 
 /** Tokens in a batch: enough to keep the processor busy, few enough to keep activations small. */
 export const batchTokens = 4096;
@@ -49,9 +49,10 @@ export function joinWindows(windows: readonly Int32Array[]): Int32Array {
  */
 export async function windowLosses(
   head: Head,
-  hidden: Float32Array,
+  hidden: Stream,
   windows: readonly Int32Array[],
 ): Promise<Float64Array> {
+  if (!(hidden instanceof Float32Array)) return await residentLosses(head, hidden, windows);
   const length = windows[0].length;
   const width = hidden.length / windows.length / length;
   const rows = new Float32Array(windows.length * (length - 1) * width);
@@ -65,6 +66,23 @@ export async function windowLosses(
   return Float64Array.from(windows, (_, index) => {
     let sum = 0;
     for (let at = index * (length - 1); at < (index + 1) * (length - 1); at++) sum += losses[at];
+    return sum;
+  });
+}
+
+/** The same for a stream that stays where it is: the last token of each window predicts some token, which is not counted. */
+async function residentLosses(
+  head: Head,
+  hidden: ResidentStream,
+  windows: readonly Int32Array[],
+): Promise<Float64Array> {
+  const length = windows[0].length;
+  const targets = new Int32Array(windows.length * length);
+  windows.forEach((window, index) => targets.set(window.subarray(1), index * length));
+  const losses = await head.negativeLogLikelihoods(hidden, targets);
+  return Float64Array.from(windows, (_, index) => {
+    let sum = 0;
+    for (let at = index * length; at < (index + 1) * length - 1; at++) sum += losses[at];
     return sum;
   });
 }

@@ -2,11 +2,11 @@
  * A block that runs whole texts on ONNX Runtime.
  * @module
  */
-import { EngineError } from "../errors.ts";
+import { checkHidden, emptySums } from "./checks.ts";
 import { BLOCK_NAME, blockGraph, runFeeds } from "./block_graph.ts";
 import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, openSession, type Session } from "./runtime.ts";
-import type { Block, BlockOutput, BlockSpecification, ChannelSums } from "./types.ts";
+import type { Block, BlockSpecification, BlockSums } from "./types.ts";
 import { goalOf, rootFolder, weightFeeds } from "./weights.ts";
 
 /** Bytes of attention scores that one run may make; larger batches are run in parts. */
@@ -84,28 +84,6 @@ export async function openBlockSession(
   });
 }
 
-/**
- * Checks that the residual stream has the size that batch and length promise.
- *
- * @param hidden The residual stream
- * @param batch Texts
- * @param length Tokens per text
- * @param specification The block
- * @throws {EngineError} if it has not
- */
-export function checkHidden(
-  hidden: Float32Array,
-  batch: number,
-  length: number,
-  { architecture }: BlockSpecification,
-): void {
-  const expected = batch * length * architecture.hiddenSize;
-  if (hidden.length === expected && expected > 0) return;
-  throw new EngineError(
-    `Cannot run a decoder block: ${batch} texts of ${length} tokens are ${expected} numbers, and ${hidden.length} were given`,
-  );
-}
-
 interface Part {
   readonly feeds: Readonly<Record<string, Feed>>;
   readonly target: Float32Array;
@@ -113,8 +91,6 @@ interface Part {
   readonly tokens: number;
   readonly sums?: BlockSums;
 }
-
-type BlockSums = NonNullable<BlockOutput["sums"]>;
 
 async function runPart(session: Session, part: Part): Promise<void> {
   const { feeds, target, middle, tokens, sums } = part;
@@ -142,19 +118,6 @@ async function runPart(session: Session, part: Part): Promise<void> {
 
 function addTo(total: Float64Array | Float32Array, part: Float32Array): void {
   for (let index = 0; index < total.length; index++) total[index] += part[index];
-}
-
-function emptySums(
-  { architecture, shape, capture }: BlockSpecification,
-  tokens: number,
-): BlockSums {
-  const empty = (channels: number): ChannelSums => ({
-    tokens,
-    sum: new Float64Array(channels),
-    sumOfSquares: new Float64Array(channels),
-    gram: capture === "gram" ? new Float32Array(channels * channels) : undefined,
-  });
-  return { ffn: empty(shape.ffnWidth), heads: empty(shape.queryHeads * architecture.headSize) };
 }
 
 /**

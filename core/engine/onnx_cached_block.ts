@@ -5,7 +5,8 @@
 import { EngineError } from "../errors.ts";
 import { attentionOperator } from "../onnx/attention.ts";
 import { BLOCK_NAME, runFeeds, type RunSizes } from "./block_graph.ts";
-import { type BlockSurroundings, checkHidden, openBlockSession } from "./onnx_block.ts";
+import { checkHidden } from "./checks.ts";
+import { type BlockSurroundings, openBlockSession } from "./onnx_block.ts";
 import { type Feed, floats } from "./runtime.ts";
 import type { BlockOutput, BlockSpecification, CachedBlock, KeyValueCache } from "./types.ts";
 import { weightFeeds } from "./weights.ts";

@@ -2,14 +2,15 @@
  * Final norm and output head on ONNX Runtime.
  * @module
  */
-import { EngineError } from "../errors.ts";
 import { outerTensor } from "../model/open.ts";
 import { isView } from "../model/tensor_reader.ts";
 import type { Model, Tensor } from "../model/types.ts";
 import { GraphBuilder } from "../onnx/graph.ts";
 import { addHead, addLosses } from "../onnx/outer.ts";
+import { checkTargets } from "./checks.ts";
 import { type Feed, floats, integers, openSession, type Session } from "./runtime.ts";
-import type { Head } from "./types.ts";
+import { numbersOf } from "./streams.ts";
+import type { Head, Stream } from "./types.ts";
 import { goalOf, rootFolder, weightReference } from "./weights.ts";
 
 /** Rows that go through the head together: their logits must stay small. */
@@ -47,9 +48,10 @@ export function openHead(model: Model, options: HeadOptions): Head {
     return session;
   };
   const forEachChunk = async (
-    hidden: Float32Array,
+    stream: Stream,
     run: (chunk: Float32Array, from: number, to: number) => Promise<void>,
   ) => {
+    const hidden = await numbersOf(stream);
     const rows = hidden.length / hiddenSize;
     for (let from = 0; from < rows; from += CHUNK_ROWS) {
       const to = Math.min(rows, from + CHUNK_ROWS);
@@ -116,15 +118,4 @@ async function openHeadSession(
     folder: rootFolder([outputHead]),
     goal: goalOf([outputHead]),
   });
-}
-
-function checkTargets(rows: number, targets: Int32Array, vocabularySize: number): void {
-  if (targets.length !== rows) {
-    throw new EngineError(`Cannot compute losses: ${rows} rows have ${targets.length} targets`);
-  }
-  const stranger = targets.find((token) => token < 0 || token >= vocabularySize);
-  if (stranger === undefined) return;
-  throw new EngineError(
-    `Cannot compute the loss of token '${stranger}': the vocabulary has ${vocabularySize} tokens`,
-  );
 }

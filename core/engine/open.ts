@@ -2,9 +2,15 @@
  * Opening an engine by the name that a user gives.
  * @module
  */
-import { EngineError, OptionError } from "../errors.ts";
+import { GraphicsError, OptionError } from "../errors.ts";
+import type { Architecture } from "../model/types.ts";
+import { checkSmallBlock, timeTrial } from "./check.ts";
+import { checkedEngine } from "./checked.ts";
 import { openOnnxEngine } from "./onnx.ts";
+import { resilientEngine } from "./resilient.ts";
 import type { Engine } from "./types.ts";
+import { findAdapter } from "./webgpu/device.ts";
+import { openWebGpuEngine, type WebGpuEngine } from "./webgpu/engine.ts";
 
 /** Names of engines; `auto` chooses. */
 export type EngineName = "auto" | "onnx" | "webgpu";
@@ -12,28 +18,112 @@ export type EngineName = "auto" | "onnx" | "webgpu";
 /** The names that {@linkcode openEngine} takes. */
 export const ENGINE_NAMES: readonly EngineName[] = ["auto", "onnx", "webgpu"];
 
+/** Options of {@linkcode openEngine}. */
+export interface OpenEngineOptions {
+  /** The model that it will run: `auto` tries shapes like its own. */
+  readonly architecture?: Architecture;
+  /** Called with what a person should know about the choice, one sentence each. */
+  readonly onNote?: (message: string) => void;
+}
+
 /**
- * Opens an engine.
+ * Opens an engine. `auto` is `webgpu` where there is a graphics card that gives the processor's numbers in less time, and
+ * goes on with `onnx` if the card fails; it is `onnx` everywhere else.
  *
- * @param name Which one; `auto` is `onnx` in this version
+ * @param name Which one
+ * @param options What it is for; who is told
  * @returns The engine; close it after use
- * @throws {EngineError} if the engine is missing on this machine or in this version
+ * @throws {EngineError} if the engine is missing on this machine, or its numbers are wrong
  * @throws {OptionError} if there is no engine of that name
  */
-export async function openEngine(name: EngineName): Promise<Engine> {
+export async function openEngine(
+  name: EngineName,
+  options: OpenEngineOptions = {},
+): Promise<Engine> {
   switch (name) {
     case "auto":
+      return await openBestEngine(options);
     case "onnx":
       return await openOnnxEngine();
-    case "webgpu":
-      throw new EngineError(
-        "Cannot open engine 'webgpu': this version does not have the WebGPU engine yet; use 'onnx'",
-      );
+    case "webgpu": {
+      const engine = await openTrustedEngine();
+      if (engine.context.graphics.isFallback) {
+        options.onNote?.(
+          `'${engine.device}' is a graphics card in software, slower than --engine onnx: install the Vulkan driver of the real one`,
+        );
+      }
+      return checkedEngine(engine, openOnnxEngine);
+    }
     default:
       throw new OptionError(
         `Cannot open engine '${name}': there are ${
           ENGINE_NAMES.map((each) => `'${each}'`).join(", ")
         }`,
       );
+  }
+}
+
+async function openBestEngine(options: OpenEngineOptions): Promise<Engine> {
+  const fast = await openFasterEngine(options);
+  if (fast === undefined) return await openOnnxEngine();
+  return resilientEngine(checkedEngine(fast, openOnnxEngine), openOnnxEngine, options);
+}
+
+/** The engine on the graphics card, where there is one, it is sound, and it is faster than the processor. */
+async function openFasterEngine(
+  { architecture, onNote }: OpenEngineOptions,
+): Promise<WebGpuEngine | undefined> {
+  try {
+    if ((await findAdapter()).info.isFallbackAdapter) return undefined;
+  } catch {
+    return undefined;
+  }
+  let engine: WebGpuEngine | undefined;
+  try {
+    engine = await openTrustedEngine();
+    const faster = await isFaster(engine, architecture);
+    if (!faster) await engine.close();
+    return faster ? engine : undefined;
+  } catch (error) {
+    await engine?.close();
+    if (!(error instanceof GraphicsError)) throw error;
+    onNote?.(`The processor does the work: ${error.message}`);
+    return undefined;
+  }
+}
+
+async function isFaster(engine: WebGpuEngine, architecture?: Architecture): Promise<boolean> {
+  const reference = await openOnnxEngine();
+  try {
+    const trial = await timeTrial(engine, reference, { architecture });
+    return trial.tokensPerSecond > trial.referenceTokensPerSecond;
+  } finally {
+    await reference.close();
+  }
+}
+
+/**
+ * Opens the engine on the graphics card, and checks its kernels against the processor.
+ *
+ * @returns The engine; close it after use
+ * @throws {GraphicsError} if there is no card, or its numbers are wrong
+ */
+export async function openTrustedEngine(): Promise<WebGpuEngine> {
+  const engine = await openWebGpuEngine();
+  try {
+    const reference = await openOnnxEngine();
+    try {
+      for (const tile of engine.context.tiles) {
+        engine.context.forcedTile = tile;
+        await checkSmallBlock(engine, reference);
+      }
+    } finally {
+      engine.context.forcedTile = undefined;
+      await reference.close();
+    }
+    return engine;
+  } catch (error) {
+    await engine.close();
+    throw error;
   }
 }

@@ -47,12 +47,38 @@ export interface KeyValueCache {
   readonly length: number;
 }
 
+/** A residual stream that stays where its engine keeps it, such as a graphics card's memory. */
+export interface ResidentStream {
+  /** How many numbers it has. */
+  readonly length: number;
+  /**
+   * Reads it.
+   *
+   * @returns Its numbers
+   * @throws {EngineError} if they are lost
+   */
+  read(): Promise<Float32Array>;
+  /** Frees what it holds. */
+  close(): void;
+}
+
+/** A residual stream, wherever it is. */
+export type Stream = Float32Array | ResidentStream;
+
+/** Sums over tokens of the inputs of `down_proj`, and of `o_proj`. */
+export interface BlockSums {
+  /** Of `down_proj`. */
+  readonly ffn: ChannelSums;
+  /** Of `o_proj`. */
+  readonly heads: ChannelSums;
+}
+
 /** What a block gives for one batch. */
 export interface BlockOutput {
   /** The residual stream after the block, `[batch, length, hidden]`. */
   readonly hidden: Float32Array;
-  /** Sums over the batch's tokens of the inputs of `down_proj`, and of `o_proj`; with capture `sums` or `gram`. */
-  readonly sums?: { readonly ffn: ChannelSums; readonly heads: ChannelSums };
+  /** Sums over the batch's tokens; with capture `sums` or `gram`. */
+  readonly sums?: BlockSums;
   /** The residual stream between attention and FFN, `[batch, length, hidden]`; with capture `middle`. */
   readonly middle?: Float32Array;
   /** The cache after these tokens; where one was passed. */
@@ -69,6 +95,22 @@ export interface Block {
    * @param length Tokens per text
    */
   run(hidden: Float32Array, batch: number, length: number): Promise<BlockOutput>;
+  /**
+   * Like `run`, but the output may stay where the engine keeps it, and sums add up there until {@linkcode takeSums}.
+   * Engines in the computer's own memory do not have it. Use it through `openPassage`.
+   *
+   * @param hidden The residual stream, `[batch, length, hidden]`; it stays the caller's
+   * @param batch Texts in the batch
+   * @param length Tokens per text
+   * @returns The residual stream after the block; close it after use
+   */
+  keep?(hidden: Stream, batch: number, length: number): Promise<Stream>;
+  /**
+   * Takes the sums of all batches that were kept since the last call.
+   *
+   * @returns The sums; undefined where there are none, or the capture has none
+   */
+  takeSums?(): Promise<BlockSums | undefined>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }
@@ -142,6 +184,21 @@ export interface CachedBlock {
     length: number,
     cache?: KeyValueCache,
   ): Promise<BlockOutput>;
+  /**
+   * Like `run`, but the output may stay where the engine keeps it. Engines in the computer's own memory do not have it.
+   *
+   * @param hidden The residual stream of the new tokens; it stays the caller's
+   * @param batch Texts in the batch
+   * @param length New tokens per text
+   * @param cache What the call before returned, or undefined at the start
+   * @returns The residual stream after the block, which is to be closed, and the cache after these tokens
+   */
+  keep?(
+    hidden: Stream,
+    batch: number,
+    length: number,
+    cache?: KeyValueCache,
+  ): Promise<{ readonly hidden: Stream; readonly cache?: KeyValueCache }>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }
@@ -162,13 +219,13 @@ export interface Head {
    * @param hidden The residual stream after the last block, `[rows, hidden]`
    * @param targets The token to predict from each row, `[rows]`
    */
-  negativeLogLikelihoods(hidden: Float32Array, targets: Int32Array): Promise<Float32Array>;
+  negativeLogLikelihoods(hidden: Stream, targets: Int32Array): Promise<Float32Array>;
   /**
    * Logits of every row, `[rows, vocabulary]`.
    *
    * @param hidden The residual stream after the last block, `[rows, hidden]`
    */
-  logits(hidden: Float32Array): Promise<Float32Array>;
+  logits(hidden: Stream): Promise<Float32Array>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }

@@ -7,6 +7,7 @@
  * @module
  */
 import { batchTokens } from "../engine/batches.ts";
+import { numbersOf } from "../engine/streams.ts";
 import type { Engine, Head } from "../engine/types.ts";
 import type { Model } from "../model/types.ts";
 import type { Accuracy } from "./report.ts";
@@ -105,7 +106,8 @@ export async function scoreTasks(
     batches.map((batch) => paddedInputs(batch.map((index) => choices[index]))),
     async (head, hidden, number) => {
       const batch = batches[number];
-      const scores = await logLikelihoodsOf(head, hidden, batch.map((index) => choices[index]));
+      const own = batch.map((index) => choices[index]);
+      const scores = await logLikelihoodsOf(head, await numbersOf(hidden), own);
       batch.forEach((index, at) => sums[index] = scores[at]);
     },
     options,

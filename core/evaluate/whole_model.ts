@@ -4,7 +4,9 @@
  */
 import { ActivationStore } from "../engine/activations.ts";
 import { joinWindows } from "../engine/batches.ts";
-import type { Engine, Head } from "../engine/types.ts";
+import { StateLostError } from "../errors.ts";
+import { openPassage } from "../engine/streams.ts";
+import type { Engine, Head, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
@@ -30,7 +32,7 @@ export interface WholeModelRun {
  * @param model The model
  * @param batches Batches of equally long texts as token numbers, none of them empty
  * @param atHead Called once for each batch with the head, the residual stream after the last block
- * (`[texts, length, hidden]`) and the batch's number
+ * (`[texts, length, hidden]`, wherever it is) and the batch's number
  * @param options Progress and cancelling
  * @returns Tokens and speed
  * @throws {EngineError} if a block fails
@@ -40,7 +42,7 @@ export async function runWholeModel(
   engine: Engine,
   model: Model,
   batches: readonly (readonly Int32Array[])[],
-  atHead: (head: Head, hidden: Float32Array, batch: number) => Promise<void>,
+  atHead: (head: Head, hidden: Stream, batch: number) => Promise<void>,
   options: WholeModelOptions = {},
 ): Promise<WholeModelRun> {
   const { architecture } = model;
@@ -63,42 +65,67 @@ export async function runWholeModel(
     options.onProgress?.({ stage: "evaluate", done, total, unit: "tokens", detail });
     await breathe(options.signal);
   };
-  const store = await ActivationStore.open(sizes.map((size) => size * architecture.hiddenSize));
-  try {
-    const embedding = await engine.openEmbedding(model);
+  const finished = new Set<number>();
+  const attempt = async () => {
+    const store = await ActivationStore.open<Stream>(
+      sizes.map((size) => size * architecture.hiddenSize),
+    );
     try {
-      for (const [batch, texts] of batches.entries()) {
-        await store.put(batch, await embedding.lookup(joinWindows(texts)));
+      await embed(engine, model, batches, store);
+      for (const [layer, shape] of architecture.layers.entries()) {
+        const tensors = blockTensors(model, layer);
+        const block = await engine.openBlock({ architecture, shape, tensors, capture: "none" });
+        const passage = openPassage(block);
+        try {
+          for (const [batch, texts] of batches.entries()) {
+            const hidden = await store.get(batch);
+            const output = await timed(() => passage.run(hidden, texts.length, texts[0].length));
+            await store.put(batch, output);
+            await advance(batch, `block ${layer + 1}`);
+          }
+        } finally {
+          await block.close();
+        }
       }
-    } finally {
-      await embedding.close();
-    }
-    for (const [layer, shape] of architecture.layers.entries()) {
-      const tensors = blockTensors(model, layer);
-      const block = await engine.openBlock({ architecture, shape, tensors, capture: "none" });
+      const head = await engine.openHead(model);
       try {
-        for (const [batch, texts] of batches.entries()) {
+        for (const batch of batches.keys()) {
+          if (finished.has(batch)) continue;
           const hidden = await store.get(batch);
-          const output = await timed(() => block.run(hidden, texts.length, texts[0].length));
-          await store.put(batch, output.hidden);
-          await advance(batch, `block ${layer + 1}`);
+          await timed(() => atHead(head, hidden, batch));
+          finished.add(batch);
+          await advance(batch, "head");
         }
       } finally {
-        await block.close();
-      }
-    }
-    const head = await engine.openHead(model);
-    try {
-      for (const batch of batches.keys()) {
-        const hidden = await store.get(batch);
-        await timed(() => atHead(head, hidden, batch));
-        await advance(batch, "head");
+        await head.close();
       }
     } finally {
-      await head.close();
+      await store.close();
     }
-    return { tokens, tokensPerSecond: milliseconds === 0 ? 0 : 1000 * tokens / milliseconds };
+  };
+  try {
+    await attempt();
+  } catch (error) {
+    // The engine goes on without its graphics card, which held the streams: they start again.
+    if (!(error instanceof StateLostError)) throw error;
+    done = 0;
+    await attempt();
+  }
+  return { tokens, tokensPerSecond: milliseconds === 0 ? 0 : 1000 * tokens / milliseconds };
+}
+
+async function embed(
+  engine: Engine,
+  model: Model,
+  batches: readonly (readonly Int32Array[])[],
+  store: ActivationStore<Stream>,
+): Promise<void> {
+  const embedding = await engine.openEmbedding(model);
+  try {
+    for (const [batch, texts] of batches.entries()) {
+      await store.put(batch, await embedding.lookup(joinWindows(texts)));
+    }
   } finally {
-    await store.close();
+    await embedding.close();
   }
 }

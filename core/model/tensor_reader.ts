@@ -107,6 +107,29 @@ export async function readTensorBytes(tensor: TensorView): Promise<Uint8Array<Ar
 }
 
 /**
+ * Reads the bytes of some rows (slices of the first axis) of a tensor as they are stored.
+ *
+ * @param tensor A view of a file
+ * @param first The first row, from 0
+ * @param count How many rows
+ * @returns Their bytes
+ * @throws {ModelError} if the tensor does not have these rows or cannot be read
+ */
+export async function readRowBytes(
+  tensor: TensorView,
+  first: number,
+  count: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const rowSize = checkRows(tensor, first, count);
+  const byteLength = count * rowSize * bytesPerNumber(tensor.dataType);
+  return await readTensorBytes({
+    ...tensor,
+    offset: rowOffset(tensor, first, rowSize),
+    byteLength,
+  });
+}
+
+/**
  * Makes a tensor in memory out of numbers.
  *
  * @param shape Sizes of its axes, outermost first

@@ -23,7 +23,10 @@ export async function withModel<T>(
 ): Promise<T> {
   const { revision, signal, onProgress } = options;
   const model = await openModel(options.model, { revision, signal, onProgress });
-  const engine = await openEngine(options.engine ?? "auto");
+  const engine = await openEngine(options.engine ?? "auto", {
+    architecture: model.architecture,
+    onNote: (message) => options.onEvent?.({ type: "note", message }),
+  });
   try {
     return await work(engine, model);
   } finally {

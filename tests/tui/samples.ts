@@ -378,13 +378,21 @@ export const sampleDiagnosis: Diagnosis = {
     onnx: { available: true, version: "1.30.0", providers: ["cpu", "webgpu"], threads: 2 },
     webgpu: {
       available: false,
+      adapters: [{ name: "llvmpipe (LLVM 15.0.6, 256 bits)", isFallback: true }],
       adapter: "llvmpipe (LLVM 15.0.6, 256 bits)",
       isFallback: true,
-      limits: { maxStorageBufferBindingSize: 134_217_728, maxBufferSize: 268_435_456 },
+      limits: {
+        maxStorageBufferBindingSize: 134_217_728,
+        maxBufferSize: 268_435_456,
+        maxComputeWorkgroupStorageSize: 32_768,
+        maxComputeInvocationsPerWorkgroup: 1024,
+      },
+      trial: { tokensPerSecond: 700, referenceTokensPerSecond: 35_000 },
       features: ["shader-f16"],
       problem:
-        "The only WebGPU adapter is a fallback in software; install the graphics card's Vulkan driver",
+        "The only WebGPU adapter is a fallback in software; where this machine has a graphics card, install its Vulkan driver",
     },
+    auto: "onnx",
   },
   memory: { total: 16_000_000_000, available: 9_500_000_000 },
   cache: "/home/user/.cache/gprune/hub",

@@ -2,8 +2,8 @@
  * What `gprune doctor` found, as a person reads it.
  * @module
  */
-import type { EngineDescriptions } from "../../core/engine/describe.ts";
-import { formatBytes, missing } from "../format.ts";
+import type { EngineDescriptions, WebGpuDescription } from "../../core/engine/describe.ts";
+import { formatBytes, formatCount, missing } from "../format.ts";
 import { joinBlocks, renderEntries, renderTable } from "../layout.ts";
 
 /** What there is, and what to install. */
@@ -50,17 +50,27 @@ export function diagnosisText(diagnosis: Diagnosis, width: number): string {
   ]);
 }
 
-function enginesTable({ onnx, webgpu }: EngineDescriptions, width: number): string {
-  const { limits } = webgpu;
+function enginesTable({ onnx, webgpu, auto }: EngineDescriptions, width: number): string {
   const table = renderTable(
     [
       { heading: "Engine", align: "left" },
       { heading: "Found", align: "left" },
+      { heading: "Auto", align: "left" },
       { heading: "Runs on", align: "left", shrinks: true },
     ],
     [
-      ["onnx", onnx.available ? "yes" : "no", onnx.available ? "cpu" : missing],
-      ["webgpu", webgpu.available ? "yes" : "no", webgpu.adapter ?? missing],
+      [
+        "onnx",
+        onnx.available ? "yes" : "no",
+        auto === "onnx" ? "yes" : "",
+        onnx.available ? "cpu" : missing,
+      ],
+      [
+        "webgpu",
+        webgpu.available ? "yes" : webgpu.isFallback ? "software" : "no",
+        auto === "webgpu" ? "yes" : "",
+        webgpu.adapter ?? missing,
+      ],
     ],
     width,
   );
@@ -70,16 +80,44 @@ function enginesTable({ onnx, webgpu }: EngineDescriptions, width: number): stri
     (others === "" ? "" : ` (its binary also knows ${others}, which gprune does not use)`);
   const details = renderEntries([
     ["onnx", onnx.problem ?? runtime],
-    ["webgpu", webgpu.problem],
-    [
-      webgpu.problem === undefined ? "webgpu" : "",
-      limits === undefined
-        ? undefined
-        : `bindings up to ${formatBytes(limits.maxStorageBufferBindingSize)}, buffers up to ${
-          formatBytes(limits.maxBufferSize)
-        }, shader-f16 ${webgpu.features.includes("shader-f16") ? "yes" : "no"}`,
-    ],
-    ["", "the webgpu engine itself is not in this version yet"],
+    ...cardLines(webgpu).map((line, index) => [index === 0 ? "webgpu" : "", line] as const),
   ], width);
   return `${table}\n\n${details}`;
+}
+
+/** What there is to say about the graphics card, line by line. */
+function cardLines({ adapters, limits, features, trial, problem }: WebGpuDescription): string[] {
+  const lines = problem === undefined ? [] : [problem];
+  if (adapters.length > 0) {
+    const names = adapters.map(({ name, isFallback }) => isFallback ? `${name} (software)` : name);
+    lines.push(`adapters: ${names.join(", ")}`);
+  }
+  if (limits !== undefined) {
+    const { maxComputeWorkgroupStorageSize: shared, maxComputeInvocationsPerWorkgroup: threads } =
+      limits;
+    lines.push(
+      `bindings up to ${formatBytes(limits.maxStorageBufferBindingSize)}, buffers up to ${
+        formatBytes(limits.maxBufferSize)
+      }, workgroups of ${threads} threads that share ${formatBytes(shared)}`,
+    );
+  }
+  const optional = ["shader-f16", "timestamp-query"].filter((name) => features.includes(name));
+  if (limits !== undefined) {
+    lines.push(`features: ${optional.length === 0 ? "none that help" : optional.join(", ")}`);
+  }
+  if (trial !== undefined) {
+    const { tokensPerSecond, referenceTokensPerSecond } = trial;
+    lines.push(
+      `trial: ${formatCount(Math.round(tokensPerSecond))} tokens per second through a block, ${
+        formatRatio(tokensPerSecond / referenceTokensPerSecond)
+      } times the processor's ${
+        formatCount(Math.round(referenceTokensPerSecond))
+      }, with the same numbers`,
+    );
+  }
+  return lines;
+}
+
+function formatRatio(ratio: number): string {
+  return ratio >= 10 ? ratio.toFixed(0) : ratio >= 1 ? ratio.toFixed(1) : ratio.toPrecision(1);
 }

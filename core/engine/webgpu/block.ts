@@ -1,0 +1,174 @@
+/**
+ * A block that runs whole texts on the card.
+ * @module
+ */
+import { checkHidden, emptySums } from "../checks.ts";
+import { closeStream } from "../streams.ts";
+import type { Block, BlockOutput, BlockSpecification, Stream } from "../types.ts";
+import {
+  attendWhole,
+  attentionHalf,
+  type CardBlock,
+  ffnHalf,
+  sendBlock,
+  textsTogether,
+} from "./block_parts.ts";
+import { CardSums, KeptSums } from "./block_sums.ts";
+import {
+  CardStream,
+  joined,
+  keptStream,
+  lastingRows,
+  type StreamPart,
+  streamParts,
+} from "./card_stream.ts";
+import { Commands } from "./commands.ts";
+import type { GraphicsContext } from "./context.ts";
+import {
+  type CardRows,
+  type Operations,
+  regionOf,
+  sendRows,
+  temporaryRows,
+  tightRows,
+} from "./operations.ts";
+
+/**
+ * Prepares a block to run whole texts.
+ *
+ * @param context What the engine's parts share
+ * @param specification The block
+ * @returns The block; close it after use
+ * @throws {GraphicsError} if the card has no room for it
+ */
+export async function openBlock(
+  context: GraphicsContext,
+  specification: BlockSpecification,
+): Promise<Block> {
+  const block = await sendBlock(context, specification);
+  const kept = new KeptSums(context, specification);
+  const parts = async (hidden: Stream, batch: number, length: number) => {
+    checkHidden(hidden, batch, length, specification);
+    const together = Math.min(batch, textsTogether(context, specification, length));
+    return await streamParts(context, hidden, batch, together);
+  };
+  return {
+    run: (hidden, batch, length) =>
+      context.guard(
+        "run a decoder block",
+        async () =>
+          await runParts(context, block, specification, await parts(hidden, batch, length)),
+      ),
+    keep: async (hidden, batch, length) => {
+      const stream = await context.guard("run a decoder block", async () => {
+        const sums = () => kept.with(batch * length);
+        return await keepParts(context, block, await parts(hidden, batch, length), length, sums);
+      });
+      try {
+        await context.pace();
+        return stream;
+      } catch (error) {
+        closeStream(stream);
+        throw error;
+      }
+    },
+    takeSums: () => context.guard("read sums", () => kept.take()),
+    close: () => {
+      kept.close();
+      block.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Writes a block down for some texts, whose sums are added where there are such. */
+function writeBlock(
+  operations: Operations,
+  block: CardBlock,
+  input: CardRows,
+  texts: number,
+  target: CardRows,
+  sums?: CardSums,
+): CardRows {
+  const sizes = { batch: texts, length: input.rows / texts, past: 0 };
+  const { heads, middle } = attentionHalf(operations, block, input, sizes, attendWhole);
+  sums?.add(operations, "heads", heads);
+  ffnHalf(operations, block, middle, target, (rows) => sums?.add(operations, "ffn", rows));
+  return middle;
+}
+
+/** The rows of a part, sent to the card if they are not there. */
+function rowsOf(operations: Operations, { source }: StreamPart, hiddenSize: number): CardRows {
+  return source instanceof Float32Array ? sendRows(operations, source, hiddenSize) : source;
+}
+
+async function runParts(
+  context: GraphicsContext,
+  block: CardBlock,
+  specification: BlockSpecification,
+  parts: readonly StreamPart[],
+): Promise<BlockOutput> {
+  const { capture, architecture: { hiddenSize } } = specification;
+  const summing = capture === "sums" || capture === "gram";
+  const totals = summing ? emptySums(specification, 0) : undefined;
+  const hidden: Float32Array[] = [];
+  const middles: Float32Array[] = [];
+  let tokens = 0;
+  for (const part of parts) {
+    const operations = { context, commands: new Commands(context) };
+    const { commands } = operations;
+    try {
+      const input = rowsOf(operations, part, hiddenSize);
+      tokens += input.rows;
+      const output = temporaryRows(operations, input.rows, hiddenSize);
+      const sums = summing
+        ? new CardSums(context, (numbers) => commands.temporary(numbers), specification)
+        : undefined;
+      const middle = writeBlock(operations, block, input, part.texts, output, sums);
+      const outputPlace = commands.read(regionOf(output));
+      const middlePlace = capture === "middle" ? commands.read(regionOf(middle)) : undefined;
+      const add = sums?.read(commands);
+      const read = await commands.submit();
+      if (totals !== undefined) add?.(read, totals);
+      hidden.push(tightRows(read[outputPlace], hiddenSize));
+      if (middlePlace !== undefined) middles.push(tightRows(read[middlePlace], hiddenSize));
+    } finally {
+      commands.abandon();
+    }
+  }
+  return {
+    hidden: joined(hidden),
+    sums: totals && { ffn: { ...totals.ffn, tokens }, heads: { ...totals.heads, tokens } },
+    middle: capture === "middle" ? joined(middles) : undefined,
+  };
+}
+
+async function keepParts(
+  context: GraphicsContext,
+  block: CardBlock,
+  parts: readonly StreamPart[],
+  length: number,
+  sums: () => CardSums | undefined,
+): Promise<Stream> {
+  const { hiddenSize } = block.architecture;
+  const outputs: CardRows[] = [];
+  try {
+    const together = sums();
+    for (const part of parts) {
+      const operations = { context, commands: new Commands(context) };
+      try {
+        const input = rowsOf(operations, part, hiddenSize);
+        const output = lastingRows(context, part.texts * length, hiddenSize);
+        outputs.push(output);
+        writeBlock(operations, block, input, part.texts, output, together);
+        await operations.commands.submit();
+      } finally {
+        operations.commands.abandon();
+      }
+    }
+  } catch (error) {
+    new CardStream(context, outputs).close();
+    throw error;
+  }
+  return await keptStream(context, outputs);
+}

@@ -1,0 +1,48 @@
+/**
+ * The engine on the graphics card, through WebGPU.
+ * @module
+ */
+import { openEmbedding } from "../embedding.ts";
+import type { Engine } from "../types.ts";
+import { openBlock } from "./block.ts";
+import { openCachedBlock } from "./cached_block.ts";
+import { GraphicsContext } from "./context.ts";
+import { type DeviceOptions, openDevice } from "./device.ts";
+import { openFittingBlock, openStreamFit } from "./fitting.ts";
+import { openHead } from "./head.ts";
+
+/** An engine whose card can be looked at. */
+export interface WebGpuEngine extends Engine {
+  /** What its parts share. */
+  readonly context: GraphicsContext;
+}
+
+/**
+ * Opens the engine on the fastest graphics card.
+ *
+ * Weights are sent once per block, as they are stored; sums are float32. The embedding stays in the computer's memory:
+ * its rows are copied, nothing is computed.
+ *
+ * @param options Limits for tests
+ * @returns The engine; close it after use
+ * @throws {GraphicsError} if there is no card, or it refuses
+ */
+export async function openWebGpuEngine(options: DeviceOptions = {}): Promise<WebGpuEngine> {
+  const context = new GraphicsContext(await openDevice(options));
+  return {
+    name: "webgpu",
+    device: context.graphics.name,
+    context,
+    openBlock: (specification) => openBlock(context, specification),
+    openCachedBlock: (specification) => openCachedBlock(context, specification),
+    openFittingBlock: (specification, structure) =>
+      openFittingBlock(context, specification, structure),
+    openStreamFit: (architecture, norm) => openStreamFit(context, architecture, norm),
+    openEmbedding,
+    openHead: (model, finalNorm) => openHead(context, model, finalNorm),
+    close: () => {
+      context.close();
+      return Promise.resolve();
+    },
+  };
+}

@@ -1,0 +1,189 @@
+/**
+ * Kernels that look at one row or one channel at a time: norms, scaling, sums over tokens, losses.
+ * @module
+ */
+import type { Kernel } from "../context.ts";
+
+/** Threads of these kernels' workgroups. */
+const THREADS = 64;
+
+/**
+ * RMSNorm: x / √(mean(x²) + ε) * weight. One workgroup a row.
+ *
+ * Bindings: 1 x, 2 weight, 3 the output. Parameters: numbers in a row, stride of a row in fours.
+ *
+ * @param epsilon ε
+ * @returns The kernel
+ */
+export function normKernel(epsilon: number): Kernel {
+  return {
+    key: `norm ${epsilon}`,
+    code: () => `
+struct Parameters { size: u32, stride: u32 }
+@group(0) @binding(0) var<uniform> p: Parameters;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+var<workgroup> partials: array<f32, ${THREADS}>;
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let row = workgroup.x * p.stride;
+  var energy = 0.0;
+  for (var at = thread; at < p.stride; at += ${THREADS}u) {
+    let x = input[row + at];
+    energy += dot(x, x);
+  }
+  partials[thread] = energy;
+  ${reduceCode("partials", "+")}
+  let scale = 1.0 / sqrt(partials[0] / f32(p.size) + ${number(epsilon)});
+  for (var at = thread; at < p.stride; at += ${THREADS}u) {
+    output[row + at] = input[row + at] * scale * weight[at];
+  }
+}`,
+  };
+}
+
+/**
+ * (x - y) * scale, or x * scale, each row by its own scale.
+ *
+ * Bindings: 1 x, 2 scales, 3 the output, 4 y. Parameters: fours in a row, rows. Workgroups:
+ * {@linkcode elementWorkgroups}.
+ *
+ * @param subtract Whether y is subtracted
+ * @returns The kernel
+ */
+export function scaleKernel(subtract: "subtract" | "plain"): Kernel {
+  const minus = subtract === "subtract";
+  return {
+    key: `scale ${subtract}`,
+    code: () => `
+struct Parameters { stride: u32, rows: u32 }
+@group(0) @binding(0) var<uniform> p: Parameters;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+${minus ? "@group(0) @binding(4) var<storage, read> other: array<vec4<f32>>;" : ""}
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= p.stride || id.y >= p.rows) { return; }
+  let at = id.y * p.stride + id.x;
+  output[at] = (input[at]${minus ? " - other[at]" : ""}) * scales[id.y];
+}`,
+  };
+}
+
+/**
+ * Workgroups of kernels with a thread for each four numbers of a row.
+ *
+ * @param fours Fours in a row
+ * @param rows Rows
+ * @returns Workgroups along each axis
+ */
+export function elementWorkgroups(fours: number, rows: number): [number, number, number] {
+  return [Math.ceil(fours / THREADS), rows, 1];
+}
+
+/**
+ * Σ x and Σ x² of every channel, over parts of the rows that are added up later.
+ *
+ * Bindings: 1 x, 2 the output `[parts, 2, stride]`. Parameters: fours in a row, rows, rows in a part, whether to
+ * add to what is there. Workgroups: {@linkcode elementWorkgroups} with parts for rows.
+ *
+ * @returns The kernel
+ */
+export function sumsKernel(): Kernel {
+  return {
+    key: "sums",
+    code: () => `
+struct Parameters { stride: u32, rows: u32, partRows: u32, accumulate: u32 }
+@group(0) @binding(0) var<uniform> p: Parameters;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= p.stride) { return; }
+  var sum = vec4<f32>();
+  var squares = vec4<f32>();
+  let last = min(p.rows, (id.y + 1u) * p.partRows);
+  for (var row = id.y * p.partRows; row < last; row++) {
+    let x = input[row * p.stride + id.x];
+    sum += x;
+    squares += x * x;
+  }
+  let at = 2u * id.y * p.stride + id.x;
+  if (p.accumulate != 0u) {
+    sum += output[at];
+    squares += output[at + p.stride];
+  }
+  output[at] = sum;
+  output[at + p.stride] = squares;
+}`,
+  };
+}
+
+/**
+ * What a loss is made of, slice of the vocabulary by slice: the largest logit so far, Σ exp(logit - largest), and the
+ * target's logit. One workgroup a row.
+ *
+ * Bindings: 1 logits of the slice, 2 targets (u32), 3 the state `[rows]` of vec4. Parameters: logits in the slice, stride
+ * of a row, the slice's first token.
+ *
+ * @returns The kernel
+ */
+export function lossKernel(): Kernel {
+  return {
+    key: "loss",
+    code: () => `
+struct Parameters { size: u32, stride: u32, first: u32 }
+@group(0) @binding(0) var<uniform> p: Parameters;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<u32>;
+@group(0) @binding(3) var<storage, read_write> state: array<vec4<f32>>;
+var<workgroup> partials: array<f32, ${THREADS}>;
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let row = workgroup.x * p.stride;
+  var largest = -3.0e38;
+  for (var at = thread; at < p.size; at += ${THREADS}u) { largest = max(largest, logits[row + at]); }
+  partials[thread] = largest;
+  ${reduceCode("partials", "max")}
+  var before = vec4<f32>(-3.0e38, 0.0, 0.0, 0.0);
+  if (p.first > 0u) { before = state[workgroup.x]; }
+  largest = max(partials[0], before.x);
+  workgroupBarrier();
+  var sum = 0.0;
+  for (var at = thread; at < p.size; at += ${THREADS}u) { sum += exp(logits[row + at] - largest); }
+  partials[thread] = sum;
+  ${reduceCode("partials", "+")}
+  if (thread == 0u) {
+    let target_ = targets[workgroup.x];
+    var logit = before.z;
+    if (target_ >= p.first && target_ < p.first + p.size) { logit = logits[row + target_ - p.first]; }
+    state[workgroup.x] = vec4<f32>(largest, before.y * exp(before.x - largest) + partials[0], logit, 0.0);
+  }
+}`,
+  };
+}
+
+/** Halves an array of shared memory until its first number is the sum or the largest of all. */
+function reduceCode(name: string, operation: "+" | "max"): string {
+  const combine = operation === "+"
+    ? `${name}[thread] += ${name}[thread + step];`
+    : `${name}[thread] = max(${name}[thread], ${name}[thread + step]);`;
+  return `workgroupBarrier();
+  for (var step = ${THREADS / 2}u; step > 0u; step /= 2u) {
+    if (thread < step) { ${combine} }
+    workgroupBarrier();
+  }`;
+}
+
+/**
+ * A number as WGSL writes it.
+ *
+ * @param value The number
+ * @returns Digits with a point or an exponent
+ */
+export function number(value: number): string {
+  const text = String(Math.fround(value) === value ? value : Number(value.toPrecision(9)));
+  return /[.e]/.test(text) ? text : `${text}.0`;
+}
