@@ -4,7 +4,16 @@
  */
 import { z } from "zod";
 import { PlanError } from "../errors.ts";
-import { methods, metrics, refits, shapes, structures, switches } from "./request.ts";
+import {
+  groupings,
+  methods,
+  metrics,
+  moduleShares,
+  refits,
+  shapes,
+  structures,
+  switches,
+} from "./request.ts";
 import type { Plan } from "./types.ts";
 
 const count = z.number().int().min(0);
@@ -29,6 +38,8 @@ const planShape = z.object({
     objective: z.enum(["mean", "worst"]),
     seed: z.number(),
     protectedLayers: z.array(count).optional(),
+    grouping: z.enum(groupings).optional(),
+    moduleShares: z.enum(moduleShares).optional(),
   }),
   layers: z.array(z.object({
     layer: count,
