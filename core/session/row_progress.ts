@@ -38,7 +38,7 @@ export function rowCost(
   tokens: { readonly evaluation: number; readonly calibration: number },
 ): RowCost {
   const own = row.method === "gprune";
-  const fits = row.refit === "lsq" ? (own ? 3 : 0.5) : 0.05;
+  const fits = row.refit === "lsq" ? (own ? 6 : 0.5) : 0.05;
   return {
     plan: own ? 1.5 * tokens.calibration : 0,
     apply: fits * tokens.calibration,
