@@ -117,7 +117,7 @@ class Clock {
         chosen.filter(({ everySeed }) => everySeed || index === 0)
           .flatMap((section) => section.trials)
           .filter((trial) => trials.finished(trial) === undefined)
-          .map((trial) => `${index} ${JSON.stringify(trial)}`)
+          .map((trial) => trials.key(trial))
       ),
     );
     this.#total = missing.size;

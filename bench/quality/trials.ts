@@ -82,7 +82,7 @@ export class Trials {
    * @returns The row, or undefined
    */
   finished(trial: Trial): FinishedRow | undefined {
-    return this.#setting.cache.get(this.#key(trial));
+    return this.#setting.cache.get(this.key(trial));
   }
 
   /**
@@ -110,11 +110,17 @@ export class Trials {
     const start = performance.now();
     const row = await measureRow(run, statistics, request, { blockByBlock: trial.blockByBlock });
     const finished = { row, seconds: (performance.now() - start) / 1000 };
-    await this.#setting.cache.put(this.#key(trial), finished);
+    await this.#setting.cache.put(this.key(trial), finished);
     return finished;
   }
 
-  #key(trial: Trial): string {
+  /**
+   * The name of a trial's conditions: trials that come to the same have the same.
+   *
+   * @param trial The trial
+   * @returns The key of its row in the cache
+   */
+  key(trial: Trial): string {
     const { model, domains, first, texts, samples, seqLen, code } = this.#setting;
     return keyOf({
       code,
