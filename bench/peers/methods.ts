@@ -2,7 +2,7 @@
  * Other projects on PyPI that remove FFN neurons of a Llama, and where they are installed.
  * @module
  */
-import { join } from "@std/path";
+import { basename, join } from "@std/path";
 
 /** A method of another project. */
 export interface Peer {
@@ -128,7 +128,7 @@ export async function run(program: string, args: readonly string[]): Promise<str
   const decoder = new TextDecoder();
   if (success) return decoder.decode(stdout);
   const last = decoder.decode(stderr).trim().split("\n").slice(-3).join(" ");
-  throw new Error(`${program} ${args[0]} failed: ${last}`);
+  throw new Error(`${basename(program)} failed: ${last}`);
 }
 
 async function exists(path: string): Promise<boolean> {

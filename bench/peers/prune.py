@@ -6,6 +6,7 @@ WINDOWS.json is a list of token windows, all of one length: the calibration that
 project recommends; nothing of it is here but the call.
 """
 import json
+import pathlib
 import sys
 
 import torch
@@ -94,6 +95,11 @@ def osscar(source, windows, width, out):
         output_dir=unpacked,
     )
     cleanup_after_prune(unpacked)
+    # llmcompressor notes how it would compress zeroes, which stops loaders; packing removes them.
+    config = pathlib.Path(unpacked, "config.json")
+    fields = json.loads(config.read_text())
+    fields.pop("quantization_config", None)
+    config.write_text(json.dumps(fields))
     pack(unpacked, drop, 0, original_model_path=source)
     model = load(unpacked)
     save(model, source, width, out)

@@ -140,7 +140,8 @@ async function outcome(
     const took = seconds();
     return { label, data, width, report: await evaluated(folder, options), seconds: took };
   } catch (error) {
-    const failure = (error as Error).message.replaceAll(/\s+/g, " ");
+    const failure = (error as Error).message
+      .replaceAll(/\s+/g, " ").replaceAll(options.folder, "…");
     say(failure);
     return { label, data, width, failure, seconds: seconds() };
   }
@@ -194,42 +195,51 @@ async function writeWindows(model: Model, options: Options): Promise<string> {
 }
 
 function tableOf(outcomes: readonly Outcome[], dense: Report, calibrated: readonly string[]) {
-  const rows = outcomes.map(({ label, data, width, report, failure, seconds }) => {
-    const start = [label, data];
-    const took = seconds.toFixed(0);
-    if (report === undefined) {
-      return [...start, String(width), ...Array(5).fill("–"), `${took}: ${failure}`];
-    }
-    const perplexity = report.perplexity.map(({ name, dense: pruned }, index) => ({
-      name,
-      pruned,
-      dense: dense.perplexity[index].dense,
-      calibrated: calibrated.includes(name),
-    }));
-    const { calibratedRatio, uncoveredRatio, geomeanRatio, worst } = ratiosOf(perplexity);
-    return [
-      ...start,
-      String(width),
-      String(report.model.parameters),
-      spread([calibratedRatio]),
-      spread([uncoveredRatio]),
-      spread([geomeanRatio]),
-      `${spread([worst.ratio])} (${worst.name})`,
-      took,
-    ];
-  });
-  return markdownTable({
+  const rows = outcomes.map(({ label, data, width, report, failure, seconds }) => [
+    label,
+    data,
+    String(width),
+    ...(report === undefined ? ["–", "–", "–", "–", "–"] : measured(report, dense, calibrated)),
+    failure === undefined ? seconds.toFixed(0) : "failed",
+  ]);
+  const failures = outcomes.flatMap(({ label, failure }) =>
+    failure === undefined ? [] : [`${label} failed: ${failure}`]
+  );
+  const table = markdownTable({
     left: ["method", "calibration"],
     right: ["mean width", "parameters", "calibrated", "not covered", "all", "worst", "seconds"],
     rows,
   });
+  return [table, ...failures.map((failure) => `${failure}\n`)].join("\n");
+}
+
+function measured(
+  { perplexity, model }: Report,
+  dense: Report,
+  calibrated: readonly string[],
+): readonly string[] {
+  const { calibratedRatio, uncoveredRatio, geomeanRatio, worst } = ratiosOf(
+    perplexity.map(({ name, dense: pruned }, index) => ({
+      name,
+      pruned,
+      dense: dense.perplexity[index].dense,
+      calibrated: calibrated.includes(name),
+    })),
+  );
+  return [
+    String(model.parameters),
+    spread([calibratedRatio]),
+    spread([uncoveredRatio]),
+    spread([geomeanRatio]),
+    `${spread([worst.ratio])} (${worst.name})`,
+  ];
 }
 
 const head = `# Peers
 
 Written by \`bench/peers/run.ts\`. Every method removes the same number of FFN parameters from the same model, with its
 own project's recommended way and on the same calibration windows where it takes any (gprune adds text that the model
-writes itself; the adaptive shape spends the same budget unevenly over the layers). All outputs are Hugging Face folders
+writes itself; the adaptive shape spends the same budget unevenly over the layers; FLAP adds biases). All outputs are Hugging Face folders
 in f16, evaluated by \`gprune evaluate\`. Ratio = pruned / dense perplexity, geometric mean; lower is better. Seconds are
 the whole command, start of Python or Deno and loading included.
 
