@@ -31,7 +31,7 @@ import {
 } from "./model_folder.ts";
 import { heldOutMoments, inputMoments, refitWeights } from "./moments.ts";
 import { refitLayer, type RefittedProjection } from "./refit.ts";
-import { refitSequentially, type SequentialLayer } from "./sequential.ts";
+import { refitSequentially, type ScaledNorm, type SequentialLayer } from "./sequential.ts";
 import {
   channelsOf,
   closingRoles,
@@ -70,6 +70,8 @@ export interface AppliedPlan {
   readonly model: Model;
   /** The outcome of every refit, by layer and kind. */
   readonly refits: readonly RefitRow[];
+  /** What the refit block by block multiplied the final norm by; absent where it left it alone. */
+  readonly finalNormScale?: number;
 }
 
 /** Options of {@linkcode refitOne}. */
@@ -122,9 +124,12 @@ export async function applyPlan(
     latest: {},
     sequence,
   };
+  const [norm, ...outer] = outerEntries(job);
   const entries = [
-    ...outerEntries(job),
+    ...outer,
     ...plan.layers.flatMap((layer) => layerEntries(job, layer)),
+    // Last, since it is fitted when all blocks have been.
+    norm,
   ];
   const config = configAfter(model, plan, { architecture, refit, dataType });
   try {
@@ -138,7 +143,8 @@ export async function applyPlan(
   } finally {
     await sequence?.close();
   }
-  return { model: await openModel(directory, { signal: options.signal }), refits };
+  const pruned = await openModel(directory, { signal: options.signal });
+  return { model: pruned, refits, finalNormScale: sequence?.finalNormScale };
 }
 
 /**
@@ -200,11 +206,12 @@ interface Job {
 
 /** Layers of a refit block by block, made when the first of their tensors is written. */
 class LayerSequence {
-  readonly #layers: AsyncGenerator<SequentialLayer>;
+  readonly #layers: ReturnType<typeof refitSequentially>;
   readonly #refits: RefitRow[];
   #latest: SequentialLayer | undefined;
+  #norm: ScaledNorm | undefined;
 
-  constructor(layers: AsyncGenerator<SequentialLayer>, refits: RefitRow[]) {
+  constructor(layers: ReturnType<typeof refitSequentially>, refits: RefitRow[]) {
     this.#layers = layers;
     this.#refits = refits;
   }
@@ -217,6 +224,20 @@ class LayerSequence {
       this.#refits.push(...next.value.rows);
     }
     return this.#latest.fitted.get(role);
+  }
+
+  /** The final norm, where it was fitted; call it after the last layer. */
+  async finalNorm(): Promise<ScaledNorm | undefined> {
+    for (;;) {
+      const next = await this.#layers.next();
+      if (next.done) return this.#norm = next.value;
+      this.#refits.push(...next.value.rows);
+    }
+  }
+
+  /** What the final norm was multiplied by, once it has been written. */
+  get finalNormScale(): number | undefined {
+    return this.#norm?.scale;
   }
 
   async close(): Promise<void> {
@@ -266,19 +287,35 @@ function cutKinds(model: Model, plan: LayerPlan): readonly Structure[] {
   );
 }
 
-/** Tensors outside the blocks, and any that the family ignores: a copy leaves nothing out. */
-function outerEntries({ model, dataType }: Job): TensorEntry[] {
+/** The final norm comes first, then tensors outside the blocks, and any that the family ignores: a copy leaves nothing out. */
+function outerEntries(job: Job): readonly [TensorEntry, ...TensorEntry[]] {
+  const { model, dataType } = job;
   const family = familyOf(model.architecture.family);
   const ofBlocks = new Set(
     model.architecture.layers.flatMap((_, layer) =>
       blockRoles(model.architecture).map((role) => blockTensorName(family, role, layer))
     ),
   );
+  const norm = family.outerTensors["finalNorm.weight"];
   const first = outerRoles(model.architecture).map((role) => family.outerTensors[role]);
   const rest = [...model.tensors.keys()].filter((name) =>
     !ofBlocks.has(name) && !first.includes(name)
   );
-  return [...first, ...rest].map((name) => copiedEntry(model.tensors.get(name)!, dataType));
+  const copied = [...first, ...rest].filter((name) => name !== norm)
+    .map((name) => copiedEntry(model.tensors.get(name)!, dataType));
+  return [finalNormEntry(job, model.tensors.get(norm)!), ...copied];
+}
+
+function finalNormEntry({ dataType, sequence }: Job, view: TensorView): TensorEntry {
+  const plain = copiedEntry(view, dataType);
+  if (sequence === undefined) return plain;
+  const bytes = async () => {
+    const fitted = await sequence.finalNorm();
+    return fitted === undefined
+      ? await plain.bytes()
+      : encode(fitted.weight, plain.dataType as FloatDataType);
+  };
+  return { ...plain, bytes };
 }
 
 function layerEntries(job: Job, plan: LayerPlan): TensorEntry[] {

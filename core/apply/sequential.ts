@@ -15,7 +15,8 @@ import type { RefitRow } from "../evaluate/report.ts";
 import { fitError, fitWeights } from "../linear/fit.ts";
 import { makePace, type Pace } from "../linear/pace.ts";
 import { multiplyTransposed, transpose, whole } from "../linear/product.ts";
-import { blockTensors } from "../model/open.ts";
+import { leastOnLine } from "../linear/least.ts";
+import { blockTensors, outerTensor } from "../model/open.ts";
 import { memoryTensor, readTensor } from "../model/safetensors.ts";
 import type { BlockRole, BlockTensors, LayerShape, Model, Structure } from "../model/types.ts";
 import { unitCount } from "../model/units.ts";
@@ -31,6 +32,17 @@ export const tokensPerChannel = 96;
 
 /** λ of every fit, as a share of the mean of its Gram matrix' diagonal. */
 export const sequentialRidge = 0.05;
+
+/** Where the scale of the final norm is sought. */
+const scaleSearch = { lowest: 0.6, highest: 1.2, evaluations: 8 } as const;
+
+/** The final norm after the refit. */
+export interface ScaledNorm {
+  /** What it was multiplied by. */
+  readonly scale: number;
+  /** Its weight, `[hidden]`. */
+  readonly weight: Float32Array;
+}
 
 /** One layer after the refit. */
 export interface SequentialLayer {
@@ -62,7 +74,7 @@ const readers = {
  * @param plan What stays of it
  * @param statistics What calibration found, with its windows
  * @param options Progress and cancelling
- * @returns Layer after layer
+ * @returns Layer after layer; at the end the final norm, where another scale is better
  * @throws {StatisticsError} if the statistics have no windows
  * @throws {CancelledError} if cancelled
  */
@@ -72,7 +84,7 @@ export async function* refitSequentially(
   plan: Plan,
   statistics: Statistics,
   options: WorkOptions = {},
-): AsyncGenerator<SequentialLayer> {
+): AsyncGenerator<SequentialLayer, ScaledNorm | undefined> {
   if (statistics.windows === undefined) {
     throw new StatisticsError(
       "Cannot refit block by block: these statistics were saved without their windows; calibrate again",
@@ -93,9 +105,30 @@ export async function* refitSequentially(
       options.onProgress?.({ stage: "apply", done: layer.layer + 1, total, unit: "blocks" });
       yield result.layer;
     }
+    return drifted ? await scaleFinalNorm(model, streams, makePace(options.signal)) : undefined;
   } finally {
     await streams.close();
   }
+}
+
+/**
+ * The final norm, scaled by the factor that gives the least loss on windows kept back. A norm gives the stream of a cut
+ * model the size that the dense one has, whatever part of it is error: unless it is scaled down, the model is too sure
+ * of what it says. (Scaling each channel by least squares against the dense stream did worse in trials.)
+ */
+async function scaleFinalNorm(
+  model: Model,
+  streams: StreamPair,
+  pace: Pace,
+): Promise<ScaledNorm | undefined> {
+  const before = await readTensor(outerTensor(model, "finalNorm.weight"));
+  const scaled = (scale: number) => before.map((weight) => weight * scale);
+  const lossAt = async (scale: number) => {
+    await pace();
+    return await streams.loss(memoryTensor([before.length], scaled(scale)));
+  };
+  const best = await leastOnLine(lossAt, scaleSearch);
+  return best.value < await lossAt(1) ? { scale: best.at, weight: scaled(best.at) } : undefined;
 }
 
 /** As many of each domain's windows as the widest fit needs. */

@@ -5,7 +5,7 @@
  */
 import type { DomainWindows } from "../calibrate/types.ts";
 import { ActivationStore } from "../engine/activations.ts";
-import { inBatches, joinWindows } from "../engine/batches.ts";
+import { inBatches, joinWindows, windowLosses } from "../engine/batches.ts";
 import type { BlockSpecification, Engine, FitSums } from "../engine/types.ts";
 import type { FitMatrices } from "../linear/fit.ts";
 import type { Model, Structure, Tensor } from "../model/types.ts";
@@ -209,6 +209,36 @@ export class StreamPair {
     } finally {
       await opened.close();
     }
+  }
+
+  /**
+   * The loss of the pruned model's stream under a final norm, on the windows kept back (on all where none were).
+   * Call it after the last block.
+   *
+   * @param finalNorm The norm's weight, `[hidden]`
+   * @returns Nats per predicted token, domains weighted
+   */
+  async loss(finalNorm: Tensor): Promise<number> {
+    const head = await this.#engine.openHead(this.#model, finalNorm);
+    const anyKeptBack = this.#batches.some(({ heldOut }) => heldOut);
+    const sums = this.#weights.map(() => ({ nats: 0, tokens: 0 }));
+    try {
+      await this.#each(async (index, { domain, heldOut, windows }) => {
+        if (anyKeptBack && !heldOut) return;
+        const losses = await windowLosses(head, await this.#now.get(index), windows);
+        sums[domain].nats += losses.reduce((a, b) => a + b, 0);
+        sums[domain].tokens += windows.length * (windows[0].length - 1);
+      });
+    } finally {
+      await head.close();
+    }
+    let [loss, total] = [0, 0];
+    for (const [domain, { nats, tokens }] of sums.entries()) {
+      if (tokens === 0) continue;
+      loss += this.#weights[domain] * nats / tokens;
+      total += this.#weights[domain];
+    }
+    return loss / total;
   }
 
   /** Frees what they hold. */

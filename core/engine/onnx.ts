@@ -50,7 +50,7 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
     openCachedBlock: async (specification) =>
       await openCachedBlock(specification, surroundings(specification)),
     openEmbedding,
-    openHead: (model) => Promise.resolve(openHead(model, { threads })),
+    openHead: (model, finalNorm) => Promise.resolve(openHead(model, { threads, finalNorm })),
     close: () => Promise.resolve(),
   };
 }

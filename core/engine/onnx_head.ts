@@ -4,10 +4,11 @@
  */
 import { EngineError } from "../errors.ts";
 import { outerTensor } from "../model/open.ts";
-import type { Model } from "../model/types.ts";
+import { isView } from "../model/tensor_reader.ts";
+import type { Model, Tensor } from "../model/types.ts";
 import { GraphBuilder } from "../onnx/graph.ts";
 import { addHead, addLosses } from "../onnx/outer.ts";
-import { floats, integers, openSession, type Session } from "./runtime.ts";
+import { type Feed, floats, integers, openSession, type Session } from "./runtime.ts";
 import type { Head } from "./types.ts";
 import { goalOf, rootFolder, weightReference } from "./weights.ts";
 
@@ -16,19 +17,32 @@ const CHUNK_ROWS = 256;
 
 type Purpose = "logits" | "losses";
 
+/** Options of {@linkcode openHead}. */
+export interface HeadOptions {
+  /** Threads inside an operation. */
+  readonly threads: number;
+  /** Another weight for the final norm, `[hidden]`. Default: the model's own. */
+  readonly finalNorm?: Tensor;
+}
+
 /**
  * Prepares final norm and output head.
  *
  * @param model The model
- * @param options Threads inside an operation
+ * @param options Threads; another final norm
  * @returns The head; close it after use
  */
-export function openHead(model: Model, options: { readonly threads: number }): Head {
+export function openHead(model: Model, options: HeadOptions): Head {
   const { hiddenSize, vocabularySize } = model.architecture;
+  const finalNorm = options.finalNorm ?? outerTensor(model, "finalNorm.weight");
+  const fed: Readonly<Record<string, Feed>> = isView(finalNorm)
+    ? {}
+    : { "finalNorm.weight": floats(finalNorm.data, finalNorm.shape) };
   // Logits and losses are two graphs: ONNX Runtime computes outputs that nobody asked for too.
   const sessions = new Map<Purpose, Promise<Session>>();
   const sessionFor = (purpose: Purpose): Promise<Session> => {
-    const session = sessions.get(purpose) ?? openHeadSession(model, purpose, options.threads);
+    const session = sessions.get(purpose) ??
+      openHeadSession(model, finalNorm, purpose, options.threads);
     sessions.set(purpose, session);
     return session;
   };
@@ -52,6 +66,7 @@ export function openHead(model: Model, options: { readonly threads: number }): H
         await session.run({
           hidden: floats(chunk, [to - from, hiddenSize]),
           targets: integers(targets.subarray(from, to), shape),
+          ...fed,
         }, { losses: floats(losses.subarray(from, to), shape) });
       });
       return losses;
@@ -61,7 +76,7 @@ export function openHead(model: Model, options: { readonly threads: number }): H
       const logits = new Float32Array(hidden.length / hiddenSize * vocabularySize);
       await forEachChunk(hidden, async (chunk, from, to) => {
         const target = logits.subarray(from * vocabularySize, to * vocabularySize);
-        await session.run({ hidden: floats(chunk, [to - from, hiddenSize]) }, {
+        await session.run({ hidden: floats(chunk, [to - from, hiddenSize]), ...fed }, {
           logits: floats(target, [to - from, vocabularySize]),
         });
       });
@@ -75,9 +90,13 @@ export function openHead(model: Model, options: { readonly threads: number }): H
   };
 }
 
-async function openHeadSession(model: Model, purpose: Purpose, threads: number): Promise<Session> {
+async function openHeadSession(
+  model: Model,
+  finalNorm: Tensor,
+  purpose: Purpose,
+  threads: number,
+): Promise<Session> {
   const { architecture } = model;
-  const finalNorm = outerTensor(model, "finalNorm.weight");
   const outputHead = outerTensor(model, "outputHead.weight");
   const graph = new GraphBuilder();
   const logits = addHead(graph, {

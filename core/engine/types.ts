@@ -189,8 +189,8 @@ export interface Engine {
   openStreamFit(architecture: Architecture, norm: Tensor): Promise<StreamFit>;
   /** Prepares the embedding. */
   openEmbedding(model: Model): Promise<Embedding>;
-  /** Prepares final norm and output head. */
-  openHead(model: Model): Promise<Head>;
+  /** Prepares final norm and output head; with another weight for the norm, `[hidden]`, where one is given. */
+  openHead(model: Model, finalNorm?: Tensor): Promise<Head>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }

@@ -115,6 +115,8 @@ export interface Report {
   }[];
   /** The outcome of every refit. */
   readonly refits?: readonly RefitRow[];
+  /** What the refit multiplied the final norm by, so that the cut model is as sure as it should be; absent for 1. */
+  readonly finalNormScale?: number;
   /** What the cut comes to. */
   readonly result: {
     readonly sparsity: number;

@@ -11,7 +11,8 @@ import { type UnitOrder, unitOrder } from "../plan/order.ts";
 import type { PlanRequest } from "../plan/types.ts";
 import { domainWeights } from "../plan/weights.ts";
 import type { WorkOptions } from "../progress.ts";
-import type { HeldOutDomain, HeldOutRuns, PrunedBlock } from "./held_out.ts";
+import type { HeldOutRuns, PrunedBlock } from "./held_out.ts";
+import type { LearningSchedule } from "./windows.ts";
 
 /** Makes a layer as it is after the first `removed` units of an order have gone, refitted as the plan would. */
 export type PruneLayer = (order: UnitOrder, removed: number) => Promise<PrunedBlock>;
@@ -34,22 +35,28 @@ export const ffnFractions: readonly number[] = [0.2, 0.45, 0.7, 0.93];
  * The numbers of units to remove when a curve is measured.
  *
  * @param units Units of the layer and kind
+ * @param most Points at most, evenly among those there are, the last one always among them. Default all
  * @returns Growing numbers between 1 and units - 1; empty where there is but one unit
  */
-export function probePoints(units: number): readonly number[] {
-  if (units <= 4) return Array.from({ length: units - 1 }, (_, index) => index + 1);
-  const points = ffnFractions.map((fraction) => Math.round(fraction * units));
-  return [...new Set(points)].filter((removed) => removed > 0 && removed < units);
+export function probePoints(units: number, most = Infinity): readonly number[] {
+  const all = units <= 4
+    ? Array.from({ length: units - 1 }, (_, index) => index + 1)
+    : [...new Set(ffnFractions.map((fraction) => Math.round(fraction * units)))]
+      .filter((removed) => removed > 0 && removed < units);
+  if (all.length <= most) return all;
+  return all.filter((_, index) =>
+    Math.floor((index + 1) * most / all.length) > Math.floor(index * most / all.length)
+  );
 }
 
 /**
- * Measures a damage curve for every layer and kind.
+ * Measures a damage curve for every layer of a schedule and each kind.
  *
  * @param runs Windows kept back, ready to run
  * @param model The dense model
  * @param statistics What calibration found
  * @param request What is asked for (orders and refit follow it)
- * @param domains The windows' domains
+ * @param schedule What to measure, and on which windows
  * @param pruneLayer Makes pruned layers
  * @param options Progress, cancelling and resuming
  * @returns The curves
@@ -61,14 +68,17 @@ export async function learnDamage(
   model: Model,
   statistics: Statistics,
   request: PlanRequest,
-  domains: readonly HeldOutDomain[],
+  schedule: LearningSchedule,
   pruneLayer: PruneLayer,
   options: LearnOptions = {},
 ): Promise<LearnedDamage> {
+  const { domains } = schedule;
   const layers = model.architecture.layers;
   const curves: DamageCurve[] = [...options.finished ?? []];
   const dense = await runs.openStore();
-  const probes = layers.map((_, layer) => layerProbes(statistics, layer, request));
+  const probes = layers.map((_, layer) =>
+    schedule.layers.includes(layer) ? layerProbes(statistics, layer, request, schedule.points) : []
+  );
   const total = probes.reduce((sum, list, layer) => sum + list.length * (layers.length - layer), 0);
   let done = 0;
   const advance = (amount: number, layer: number) => {
@@ -83,7 +93,7 @@ export async function learnDamage(
     for (const [layer, list] of probes.entries()) {
       const known = curves.some((curve) => curve.layer === layer);
       if (known) advance(list.length * (layers.length - layer), layer);
-      else {
+      else if (list.length > 0) {
         const losses = await probeLosses(runs, dense, layer, layers.length, list, pruneLayer, {
           ...options,
           onBlock: () => advance(list.length, layer),
@@ -115,11 +125,12 @@ function layerProbes(
   statistics: Statistics,
   layer: number,
   request: PlanRequest,
+  points: number,
 ): readonly Probe[] {
   return request.structures.flatMap((structure) => {
     const order = unitOrder(statistics, layer, structure, request);
     const units = unitCount(statistics.model.layers[layer], structure);
-    return probePoints(units).map((removed) => ({ order, removed }));
+    return probePoints(units, points).map((removed) => ({ order, removed }));
   });
 }
 

@@ -13,7 +13,7 @@ import type { WorkOptions } from "../progress.ts";
 import { exchange, type ExchangeResult } from "./exchange.ts";
 import { headBlocks, HeldOutRuns } from "./held_out.ts";
 import { prunedLayer } from "./pruner.ts";
-import { learningWindows } from "./windows.ts";
+import { learningSchedule } from "./windows.ts";
 
 /** Exchanges may cost this many passes over the calibration windows. */
 export const exchangePasses = 1;
@@ -56,7 +56,7 @@ export async function refinedPlan(
   const uniform = request.shape === "uniform";
   const alternatives = uniform ? uniformAlternatives(draft) : [];
   const worthIt = uniform ? alternatives.length > 1 : statistics.learned !== undefined;
-  const learning = learningWindows(model, statistics, request);
+  const learning = learningSchedule(model, statistics, request).domains;
   if (!worthIt || learning.length === 0) return settled;
   const runs = new HeldOutRuns(engine, model, learning);
   const measurements = affordable(model, statistics, runs);

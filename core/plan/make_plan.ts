@@ -2,7 +2,7 @@
  * Making a plan: from statistics to the units that stay. Pure: no files, no engine, milliseconds.
  * @module
  */
-import type { LearnedDamage, Statistics } from "../calibrate/types.ts";
+import type { DamageCurve, LearnedDamage, Statistics } from "../calibrate/types.ts";
 import { PlanError, StatisticsError } from "../errors.ts";
 import type { Model, Structure } from "../model/types.ts";
 import { prunableParameters, unitCount, unitParameters } from "../model/units.ts";
@@ -210,15 +210,43 @@ function damageOf(
   learned: LearnedDamage | undefined,
   weights?: readonly number[],
 ): Float64Array {
-  const curve = learned?.curves.find(({ layer, structure }) =>
-    layer === order.layer && structure === order.structure
-  );
-  if (learned === undefined || curve === undefined) return predictDamage(order, undefined);
+  const curves = nearestCurves(order, learned);
+  if (learned === undefined || curves.length === 0) return predictDamage(order, undefined);
   const shares = weights ?? domainWeights(learned.domains);
-  return predictDamage(
-    order,
-    curve,
-    curve.damagePerDomain.map((row) => row.reduce((sum, loss, d) => sum + shares[d] * loss, 0)),
+  const predictions = curves.map((curve) =>
+    predictDamage(
+      order,
+      curve,
+      curve.damagePerDomain.map((row) => row.reduce((sum, loss, d) => sum + shares[d] * loss, 0)),
+    )
+  );
+  return blend(predictions, curves.map(({ layer }) => 1 / Math.abs(layer - order.layer)));
+}
+
+/** The layer's own curve; where it was not measured, those of the nearest layers before and after it. */
+function nearestCurves(
+  { layer, structure }: UnitOrder,
+  learned: LearnedDamage | undefined,
+): readonly DamageCurve[] {
+  const own = (learned?.curves ?? []).filter((curve) => curve.structure === structure);
+  const exact = own.filter((curve) => curve.layer === layer);
+  if (exact.length > 0) return exact.slice(0, 1);
+  const before = own.filter((curve) => curve.layer < layer).sort((a, b) => b.layer - a.layer);
+  const after = own.filter((curve) => curve.layer > layer).sort((a, b) => a.layer - b.layer);
+  return [...before.slice(0, 1), ...after.slice(0, 1)];
+}
+
+/** The weighted geometric mean, since losses of neighbours differ by factors. */
+function blend(
+  predictions: readonly Float64Array[],
+  weights: readonly number[],
+): Float64Array {
+  if (predictions.length === 1) return predictions[0];
+  const total = weights.reduce((a, b) => a + b, 0);
+  return predictions[0].map((_, k) =>
+    Math.exp(
+      predictions.reduce((sum, damage, at) => sum + weights[at] * Math.log(damage[k]), 0) / total,
+    )
   );
 }
 

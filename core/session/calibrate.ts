@@ -14,7 +14,7 @@ import type { Engine } from "../engine/types.ts";
 import { OptionError } from "../errors.ts";
 import { learnDamage } from "../learn/damage.ts";
 import { HeldOutRuns } from "../learn/held_out.ts";
-import { learningWindows } from "../learn/windows.ts";
+import { learningSchedule } from "../learn/windows.ts";
 import { layerPruner } from "../learn/pruner.ts";
 import { scoreLayer } from "../learn/score.ts";
 import type { Model } from "../model/types.ts";
@@ -285,10 +285,11 @@ export async function withLearned(
   settings: WorkOptions = {},
 ): Promise<Statistics> {
   const { engine, model, statistics, request, checkpoint } = run;
-  const learning = learningWindows(model, statistics, request);
-  const runs = new HeldOutRuns(engine, model, learning);
+  const schedule = learningSchedule(model, statistics, request);
+  if (schedule.domains.length === 0) return statistics;
+  const runs = new HeldOutRuns(engine, model, schedule.domains);
   const pruneLayer = layerPruner(model, statistics, request);
-  const learned = await learnDamage(runs, model, statistics, request, learning, pruneLayer, {
+  const learned = await learnDamage(runs, model, statistics, request, schedule, pruneLayer, {
     signal: settings.signal,
     onProgress: settings.onProgress,
     finished: await checkpoint?.readCurves(request),

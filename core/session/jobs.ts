@@ -119,6 +119,7 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
         statistics,
         request: { seed: plan.request.seed },
         refits: applied.refits,
+        finalNormScale: applied.finalNormScale,
         perplexity: [],
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
         watch,

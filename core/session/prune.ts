@@ -101,6 +101,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         statistics,
         request: { ...shownOptions(options), seed: options.seed ?? 0, seqLen },
         refits: applied.refits,
+        finalNormScale: applied.finalNormScale,
         perplexity,
         tasks: taskRows(tasks, dense.accuracy, pruned.accuracy),
         speed: {

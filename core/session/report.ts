@@ -35,6 +35,8 @@ export interface ReportParts {
   readonly request: Readonly<Record<string, unknown>> & { readonly seed: number };
   /** Outcomes of the refit. */
   readonly refits?: readonly RefitRow[];
+  /** What the refit multiplied the final norm by. */
+  readonly finalNormScale?: number;
   /** Perplexity rows. */
   readonly perplexity: readonly PerplexityRow[];
   /** Multiple choice. Default none. */
@@ -80,6 +82,7 @@ export function makeReport(parts: ReportParts): Report {
       queryHeads: [before.queryHeads, after[layer].queryHeads],
     })),
     refits: parts.refits,
+    finalNormScale: parts.finalNormScale,
     result: {
       sparsity: countedSparsity(model, pruned, plan),
       parameters: { before: model.parameters, after: pruned.parameters },

@@ -2,7 +2,8 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { applyPlan } from "../../core/apply/apply.ts";
 import { refitSequentially, type SequentialLayer } from "../../core/apply/sequential.ts";
 import type { Engine } from "../../core/engine/types.ts";
-import { blockTensors } from "../../core/model/open.ts";
+import { blockTensors, outerTensor } from "../../core/model/open.ts";
+import { readTensor } from "../../core/model/safetensors.ts";
 import type { Model } from "../../core/model/types.ts";
 import { makePlan } from "../../core/plan/make_plan.ts";
 import { domains, smallStatistics, withSmallModel } from "../helpers/pipeline.ts";
@@ -59,7 +60,7 @@ for (const options of [{}, { attentionBias: true, mlpBias: true }, { dtype: "bf1
     () =>
       withSmallModel((model, engine) =>
         withTemporaryFolder(async (folder) => {
-          const statistics = await smallStatistics(engine, model, { samples: 16 });
+          const statistics = await smallStatistics(engine, model, { samples: 16, learn: false });
           const plan = makePlan(model, statistics, { sparsity: 0.5, shape: "adaptive" });
           const tokens = Int32Array.from((await model.tokenizer()).encode(domains[0].text))
             .slice(0, 64);
@@ -81,6 +82,28 @@ for (const options of [{}, { attentionBias: true, mlpBias: true }, { dtype: "bf1
         }), options),
   );
 }
+
+Deno.test("applyPlan() scales the final norm only where that lessens the loss, and says by what", () =>
+  withSmallModel((model, engine) =>
+    withTemporaryFolder(async (folder) => {
+      const statistics = await smallStatistics(engine, model, { samples: 16, learn: false });
+      const weights = async (sparsity: number) => {
+        const plan = makePlan(model, statistics, { sparsity });
+        const directory = `${folder}/${sparsity}`;
+        const applied = await applyPlan(model, plan, { statistics, engine, directory });
+        const norm = outerTensor(applied.model, "finalNorm.weight");
+        return { scale: applied.finalNormScale, norm: await readTensor(norm) };
+      };
+      const before = await readTensor(outerTensor(model, "finalNorm.weight"));
+      const untouched = await weights(0);
+      assertEquals(untouched.scale, undefined);
+      assertEquals(untouched.norm, before);
+      // A model of random weights is sure of nonsense: every scale below 1 is better.
+      const { scale, norm } = await weights(0.5);
+      assert(scale !== undefined && scale < 0.75, `${scale}`);
+      norm.forEach((weight, at) => assertAlmostEquals(weight, scale * before[at], 1e-5));
+    })
+  ));
 
 Deno.test("openFittingBlock() sums what its targets and inputs are", () =>
   withSmallModel(async (model, engine) => {

@@ -5,8 +5,8 @@ import { exchange } from "../../core/learn/exchange.ts";
 import { HeldOutRuns } from "../../core/learn/held_out.ts";
 import { layerPruner } from "../../core/learn/pruner.ts";
 import { refinedPlan } from "../../core/learn/refine.ts";
-import { learningWindows } from "../../core/learn/windows.ts";
-import { draftPlan, finishPlan, type Removals } from "../../core/plan/make_plan.ts";
+import { learningSchedule } from "../../core/learn/windows.ts";
+import { draftPlan, finishPlan, makePlan, type Removals } from "../../core/plan/make_plan.ts";
 import { resolveRequest } from "../../core/plan/request.ts";
 import { smallStatistics, withSmallModel } from "../helpers/pipeline.ts";
 
@@ -16,6 +16,12 @@ Deno.test("probePoints() lie between nothing and everything", () => {
   for (const units of [5, 16, 48, 576]) {
     const points = probePoints(units);
     assert(points.every((removed, at) => removed > (points[at - 1] ?? 0) && removed < units));
+    for (const most of [1, 2, 3, 9]) {
+      const fewer = probePoints(units, most);
+      assertEquals(fewer.length, Math.min(most, points.length));
+      assertEquals(fewer.at(-1), points.at(-1));
+      assert(fewer.every((removed) => points.includes(removed)));
+    }
   }
 });
 
@@ -36,10 +42,10 @@ Deno.test("learnDamage() measures the loss that cutting one layer alone adds", (
   withSmallModel(async (model, engine) => {
     const statistics = await smallStatistics(engine, model, { learn: false });
     const request = resolveRequest({ shape: "adaptive" }, model.architecture.layers);
-    const domains = learningWindows(model, statistics, request);
-    const runs = new HeldOutRuns(engine, model, domains);
+    const schedule = learningSchedule(model, statistics, request);
+    const runs = new HeldOutRuns(engine, model, schedule.domains);
     const pruneLayer = layerPruner(model, statistics, request);
-    const learned = await learnDamage(runs, model, statistics, request, domains, pruneLayer);
+    const learned = await learnDamage(runs, model, statistics, request, schedule, pruneLayer);
     assertEquals(learned.curves.map(({ layer, structure }) => `${layer} ${structure}`).sort(), [
       "0 ffn",
       "0 heads",
@@ -67,14 +73,29 @@ Deno.test("learnDamage() measures the loss that cutting one layer alone adds", (
     );
   }));
 
-Deno.test("learningWindows() keeps the cost of learning within its allowance", () =>
+for (const [layers, samples] of [[3, 32], [16, 8], [16, 2], [40, 2]] as const) {
+  Deno.test(`learningSchedule() keeps ${layers} layers within four passes over ${samples} windows a text`, () =>
+    withSmallModel(async (model, engine) => {
+      const statistics = await smallStatistics(engine, model, { samples });
+      const { calibrationPasses, curves } = statistics.learned!;
+      assert(calibrationPasses <= 4, `${calibrationPasses} passes`);
+      for (const structure of ["ffn", "heads"]) {
+        const measured = curves.filter((curve) => curve.structure === structure);
+        assert(measured.some(({ layer }) => layer === 0));
+        assert(measured.some(({ layer }) => layer === layers - 1));
+      }
+      const plan = makePlan(model, statistics, { sparsity: 0.5, shape: "adaptive" });
+      assertAlmostEquals(plan.result.sparsity, 0.5, 0.02);
+    }, { layers }));
+}
+
+Deno.test("learningSchedule() measures nothing where not even one window a text can be afforded", () =>
   withSmallModel(async (model, engine) => {
-    const statistics = await smallStatistics(engine, model, { samples: 32 });
-    assert(
-      statistics.learned!.calibrationPasses <= 5,
-      `${statistics.learned!.calibrationPasses} passes`,
-    );
-  }));
+    const statistics = await smallStatistics(engine, model, { samples: 1, self: false });
+    assertEquals(statistics.learned, undefined);
+    const plan = makePlan(model, statistics, { sparsity: 0.5, shape: "adaptive" });
+    assertAlmostEquals(plan.result.sparsity, 0.5, 0.02);
+  }, { layers: 2, hidden: 16, ffnWidth: 8 }));
 
 Deno.test("exchange() finds a trend that single curves missed, and never ends worse than it began", () =>
   withSmallModel(async (model, engine) => {
