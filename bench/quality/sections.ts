@@ -142,7 +142,11 @@ function ablationSteps(first: string): readonly Step[] {
       trial: { texts: "all", request: obs, blockByBlock: false },
     },
     {
-      name: "+ refit block by block: **gprune** as it comes",
+      name: "+ refit block by block",
+      trial: { texts: "all", request: { method: "gprune", shape: "adaptive" }, scaledNorm: false },
+    },
+    {
+      name: "+ final norm scaled: **gprune** as it comes",
       trial: { texts: "all", request: { method: "gprune", shape: "adaptive" } },
     },
     {

@@ -29,6 +29,8 @@ export interface Trial {
   readonly ordersFromOne?: boolean;
   /** Whether the refit goes block by block. Default true. */
   readonly blockByBlock?: boolean;
+  /** Whether that refit may scale the final norm. Default true. */
+  readonly scaledNorm?: boolean;
 }
 
 /** What trials are run on. */
@@ -108,7 +110,8 @@ export class Trials {
       directory: join(workFolder, "pruned"),
     };
     const start = performance.now();
-    const row = await measureRow(run, statistics, request, { blockByBlock: trial.blockByBlock });
+    const { blockByBlock, scaledNorm } = trial;
+    const row = await measureRow(run, statistics, request, { blockByBlock, scaledNorm });
     const finished = { row, seconds: (performance.now() - start) / 1000 };
     await this.#setting.cache.put(this.key(trial), finished);
     return finished;
@@ -135,10 +138,12 @@ export class Trials {
   }
 
   /** What a trial comes to, however it was written. */
-  #canonical({ request, texts, ordersFromOne = false, blockByBlock = true }: Trial) {
+  #canonical({ request, ...trial }: Trial) {
+    const { texts, ordersFromOne = false, blockByBlock = true, scaledNorm = true } = trial;
     const options = { ...request, seed: this.#seed };
     const { layers } = this.#setting.model.architecture;
-    return { texts, ordersFromOne, blockByBlock, request: resolveRequest(options, layers) };
+    const resolved = resolveRequest(options, layers);
+    return { texts, ordersFromOne, blockByBlock, scaledNorm, request: resolved };
   }
 
   async #statisticsFor(trial: Trial): Promise<Statistics> {

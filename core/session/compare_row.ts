@@ -40,6 +40,8 @@ export interface RowSettings extends WorkOptions {
    * ablations.
    */
   readonly blockByBlock?: boolean;
+  /** Whether that refit may scale the final norm. Default true; false is for ablations. */
+  readonly scaledNorm?: boolean;
 }
 
 /**
@@ -69,6 +71,7 @@ export async function measureRow(
     engine: settings.blockByBlock === false ? undefined : engine,
     statistics,
     directory,
+    scaledNorm: settings.scaledNorm,
     signal,
     onProgress,
   });
