@@ -124,7 +124,10 @@ export async function versions(python: string, packages: readonly string[]): Pro
  * @throws {Error} if it fails; the message has the last lines of standard error
  */
 export async function run(program: string, args: readonly string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(program, { args: [...args] }).output();
+  // These models are so small that threads of PyTorch would wait for each other most of the time.
+  const env = { OMP_NUM_THREADS: "1" };
+  const command = new Deno.Command(program, { args: [...args], env });
+  const { success, stdout, stderr } = await command.output();
   const decoder = new TextDecoder();
   if (success) return decoder.decode(stdout);
   const last = decoder.decode(stderr).trim().split("\n").slice(-3).join(" ");
