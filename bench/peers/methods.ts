@@ -120,13 +120,18 @@ export async function versions(python: string, packages: readonly string[]): Pro
  *
  * @param program The program
  * @param args Its words
+ * @param cwd Where it runs. Default: here
  * @returns What it wrote to standard output
  * @throws {Error} if it fails; the message has the last lines of standard error
  */
-export async function run(program: string, args: readonly string[]): Promise<string> {
+export async function run(
+  program: string,
+  args: readonly string[],
+  cwd?: string,
+): Promise<string> {
   // These models are so small that threads of PyTorch would wait for each other most of the time.
   const env = { OMP_NUM_THREADS: "1" };
-  const command = new Deno.Command(program, { args: [...args], env });
+  const command = new Deno.Command(program, { args: [...args], env, cwd });
   const { success, stdout, stderr } = await command.output();
   const decoder = new TextDecoder();
   if (success) return decoder.decode(stdout);

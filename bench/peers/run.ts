@@ -9,7 +9,7 @@
  * --python python3, --base SITE-PACKAGES (an installed torch to use), --folder gprune-out/peers, --out bench/PEERS.md.
  * @module
  */
-import { join } from "@std/path";
+import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import type { Report } from "../../core/evaluate/report.ts";
 import { openModel } from "../../core/model/open.ts";
@@ -85,7 +85,7 @@ function optionsOf(args: readonly string[]): Options {
     peers: peers.filter(({ method }) => chosen.includes(method)),
     python: values.python ?? "python3",
     base: values.base,
-    folder: values.folder ?? "gprune-out/peers",
+    folder: resolve(values.folder ?? "gprune-out/peers"),
     out: values.out ?? "bench/PEERS.md",
   };
 }
@@ -243,8 +243,8 @@ writes itself; the adaptive shape spends the same budget unevenly over the layer
 in f16, evaluated by \`gprune evaluate\`. Ratio = pruned / dense perplexity, geometric mean; lower is better. Seconds are
 the whole command, start of Python or Deno and loading included.
 
-Left out: \`llmcompressor\` sets weights to zero and removes none of them; \`nvidia-modelopt\` prunes widths of
-Megatron models; \`pruna\` calls Torch-Pruning.
+Left out: \`llmcompressor\` sets weights to zero and removes none of them; Minitron of \`nvidia-modelopt\` prunes
+models in Megatron frameworks.
 `;
 
 async function main(): Promise<number> {
@@ -271,6 +271,8 @@ async function main(): Promise<number> {
   const dense = await evaluated(options.model, options);
   const names = options.calibration.map(({ name }) => name);
   const script = join(import.meta.dirname!, "prune.py");
+  // Some leave logs where they are run, so that is the work folder.
+  const source = resolve(options.model);
   const parts: string[] = [];
   for (const sparsity of options.sparsities) {
     const width = Math.round(before * (1 - sparsity));
@@ -286,7 +288,8 @@ async function main(): Promise<number> {
           width,
           folder,
           options,
-          () => run(python, [script, method, options.model, windows, String(width), folder]),
+          () =>
+            run(python, [script, method, source, windows, String(width), folder], options.folder),
         ),
       );
     }
