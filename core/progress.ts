@@ -14,6 +14,7 @@ export type Stage =
   | "plan"
   | "apply"
   | "evaluate"
+  | "compare"
   | "export";
 
 /** How far a stage has come: `done` of `total` units of work. */

@@ -16,6 +16,7 @@ export const stageNames: Readonly<Record<Stage, string>> = {
   plan: "Planning",
   apply: "Applying",
   evaluate: "Evaluating",
+  compare: "Comparing",
   export: "Writing",
 };
 

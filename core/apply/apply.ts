@@ -60,6 +60,8 @@ export interface ApplyPlanOptions extends WorkOptions {
   readonly refit?: Refit;
   /** How much each domain counts in the refit; see `refitWeights` for the default. */
   readonly domainWeights?: readonly number[];
+  /** Whether the refit block by block may scale the final norm. Default true; false is for ablations. */
+  readonly scaledNorm?: boolean;
   /** Bytes of weights in one file at most. Default 5 GB. */
   readonly largestShard?: number;
 }
@@ -306,9 +308,9 @@ function outerEntries(job: Job): readonly [TensorEntry, ...TensorEntry[]] {
   return [finalNormEntry(job, model.tensors.get(norm)!), ...copied];
 }
 
-function finalNormEntry({ dataType, sequence }: Job, view: TensorView): TensorEntry {
+function finalNormEntry({ dataType, sequence, options }: Job, view: TensorView): TensorEntry {
   const plain = copiedEntry(view, dataType);
-  if (sequence === undefined) return plain;
+  if (sequence === undefined || options.scaledNorm === false) return plain;
   const bytes = async () => {
     const fitted = await sequence.finalNorm();
     return fitted === undefined

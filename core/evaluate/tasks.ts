@@ -1,9 +1,10 @@
 /**
  * Multiple choice: which of several ways to go on from a context a model finds most likely.
  *
- * Scores are those of EleutherAI's lm-evaluation-harness (`acc`, `acc_norm`): a choice's score is the sum of the
- * log-likelihoods of its tokens after the context; `accNorm` divides that sum by the bytes of the choice's text in
- * UTF-8. In ASCII, bytes are the characters that the harness's `acc_norm` divides by.
+ * Scores are those of EleutherAI's lm-evaluation-harness: `acc` chooses by the sum of the log-likelihoods of a choice's
+ * tokens after the context; `accNorm` by that sum divided by the bytes of the choice's text in UTF-8, which the harness
+ * calls `acc_bytes`. Its `acc_norm` divides by characters, which is the same in ASCII. `bench/harness.py` holds both
+ * against the harness itself.
  * @module
  */
 import { batchTokens } from "../engine/batches.ts";

@@ -3,6 +3,7 @@
  * (METHOD 3 to 5; the idea is GPrune-LLM's, arXiv 2603.13418, the grouping and the switch are reconstructions).
  * @module
  */
+import { Random } from "../random.ts";
 import { ascending, rankFractions, reliability, sensitivities } from "./ranks.ts";
 import type { Switch } from "./types.ts";
 
@@ -31,6 +32,8 @@ export interface UnitModule {
  * @param scoresPerDomain Scores by the base metric, `[domains][units]`
  * @param count Modules, at most; fewer where one would hold under {@linkcode minimumModuleUnits} units
  * @param unreliable Who judges modules of low reliability and low magnitude
+ * @param chance Where given, members are drawn by chance with this seed, into modules of the same sizes: a control that
+ * shows what grouping by sensitivity is worth
  * @returns The modules, from the most robust to the most sensitive
  * @example
  * ```ts
@@ -43,16 +46,19 @@ export function groupModules(
   scoresPerDomain: readonly Float64Array[],
   count: number,
   unreliable: Switch,
+  chance?: string,
 ): readonly UnitModule[] {
   const ranks = scoresPerDomain.map(rankFractions);
   const units = ranks[0].length;
   const sensitivity = sensitivities(ranks);
-  const bySensitivity = ascending(sensitivity);
+  const order = chance === undefined
+    ? ascending(sensitivity)
+    : Random.of(chance).permutation(units);
   const modules = Math.max(1, Math.min(count, Math.floor(units / minimumModuleUnits)));
   return Array.from({ length: modules }, (_, index) => {
     const from = Math.floor(index * units / modules);
     const to = Math.floor((index + 1) * units / modules);
-    const members = bySensitivity.slice(from, to).sort();
+    const members = order.slice(from, to).sort();
     const agreement = reliability(ranks, members);
     const magnitude = meanOver(members, (unit) => meanOver(ranks, (rank) => rank[unit]));
     const low = agreement < unreliableBelow && magnitude < unreliableBelow;

@@ -39,7 +39,7 @@ export interface UnitOrder {
  *
  * `gprune` weighs domains so that each counts alike and `self` counts half, groups units into modules by sensitivity,
  * and lets units compete inside their module: with cheap metrics every module gives up the same share; with `obs` the
- * exact joint output error decides what each module gives up. Baselines rank the whole layer by their published
+ * exact joint output error decides what each module gives up (`moduleShares` turns either into the other). Baselines rank the whole layer by their published
  * metric on the given texts taken together.
  *
  * @param statistics Statistics of the whole model
@@ -70,7 +70,8 @@ export function unitOrder(
   const perDomain = kind.domains.map((domain) =>
     unitScores(channelScores(request.metric, kind, pooledMoments([domain]), seed), units)
   );
-  const modules = groupModules(perDomain, request.modules, switchOf(request));
+  const chance = request.grouping === "random" ? `${seed} modules` : undefined;
+  const modules = groupModules(perDomain, request.modules, switchOf(request), chance);
   const common = { layer, structure, modules, scores };
   if (request.method !== "gprune") {
     const order = ascending(scores);
@@ -83,12 +84,18 @@ export function unitOrder(
         "Cannot rank by 'obs': these statistics were taken without Gram matrices; calibrate again with --metric obs, or choose another metric",
       );
     }
-    const order = rankInsideSlots(obs.order, modules, localScores(kind, moments, modules, request));
+    const judged = localScores(kind, moments, modules, request);
+    const order = request.moduleShares === "equal"
+      ? equalShares(modules, scoresByPlace(obs.order, modules, judged))
+      : rankInsideSlots(obs.order, modules, judged);
     const same = order.every((unit, index) => unit === obs.order[index]);
     const exact = request.refit === "lsq" ? obs.refittedError : obs.plainError;
     return { ...common, order, relativeError: same ? exact : diagonalError(kind, moments, order) };
   }
-  const order = equalShares(modules, localScores(kind, moments, modules, request, scores));
+  const judged = localScores(kind, moments, modules, request, scores);
+  const order = request.moduleShares === "joint"
+    ? rankInsideSlots(ascending(scores), modules, judged)
+    : equalShares(modules, judged);
   return { ...common, order, relativeError: diagonalError(kind, moments, order) };
 }
 
@@ -174,6 +181,21 @@ function equalShares(
     places.sort((a, b) => a.place - b.place || a.unit - b.unit),
     ({ unit }) => unit,
   );
+}
+
+/** The place in an order as the score of a unit, but for modules that have another judge. */
+function scoresByPlace(
+  order: Int32Array,
+  modules: readonly UnitModule[],
+  judged: Float64Array | undefined,
+): Float64Array {
+  const result = new Float64Array(order.length);
+  order.forEach((unit, place) => result[unit] = place);
+  for (const { members, source } of modules) {
+    if (source === "activation" || judged === undefined) continue;
+    for (const unit of members) result[unit] = judged[unit];
+  }
+  return result;
 }
 
 /** Keeps which module gives up a unit at each place of an order, but lets the module's judge say which unit. */

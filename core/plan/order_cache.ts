@@ -104,6 +104,8 @@ export class OrderCache {
       refit,
       modules,
       request.switch,
+      request.grouping,
+      request.moduleShares,
       scoreDomains,
       seed,
     ]);

@@ -5,7 +5,17 @@
 import { OptionError } from "../errors.ts";
 import { isUniform } from "../model/inspect.ts";
 import type { LayerShape, Structure } from "../model/types.ts";
-import type { LayerBudget, Method, Metric, PlanRequest, Refit, Shape, Switch } from "./types.ts";
+import type {
+  Grouping,
+  LayerBudget,
+  Method,
+  Metric,
+  ModuleShares,
+  PlanRequest,
+  Refit,
+  Shape,
+  Switch,
+} from "./types.ts";
 
 /** All methods, this project's first. */
 export const methods = ["gprune", "flap", "wanda-sp", "magnitude", "random"] as const;
@@ -19,6 +29,10 @@ export const shapes = ["uniform", "adaptive"] as const;
 export const refits = ["none", "bias", "lsq"] as const;
 /** Judges of unreliable modules. */
 export const switches = ["none", "magnitude", "blend"] as const;
+/** What can make modules. */
+export const groupings = ["sensitivity", "random"] as const;
+/** Ways to say how much each module gives up. */
+export const moduleShares = ["equal", "joint"] as const;
 
 /** What a caller may ask of a plan; everything is optional. */
 export interface PlanOptions {
@@ -50,6 +64,10 @@ export interface PlanOptions {
   readonly protectedLayers?: readonly number[];
   /** Default none: see {@linkcode LayerBudget}. */
   readonly layerBudgets?: readonly LayerBudget[];
+  /** What makes the modules, for ablations. Default `sensitivity`. */
+  readonly grouping?: Grouping;
+  /** How much each module gives up, for ablations. Default `joint` for `obs`, else `equal`. */
+  readonly moduleShares?: ModuleShares;
 }
 
 const ownMetric: Readonly<Record<Method, Metric>> = {
@@ -103,6 +121,8 @@ export function resolveRequest(
     seed: options.seed ?? 0,
     protectedLayers: options.protectedLayers,
     layerBudgets: options.layerBudgets?.toSorted((a, b) => a.layer - b.layer),
+    grouping: options.grouping,
+    moduleShares: options.moduleShares,
   };
   check(request, layers);
   checkBudgets(request, layers);

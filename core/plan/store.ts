@@ -4,7 +4,16 @@
  */
 import { z } from "zod";
 import { PlanError } from "../errors.ts";
-import { methods, metrics, refits, shapes, structures, switches } from "./request.ts";
+import {
+  groupings,
+  methods,
+  metrics,
+  moduleShares,
+  refits,
+  shapes,
+  structures,
+  switches,
+} from "./request.ts";
 import type { Plan } from "./types.ts";
 
 const count = z.number().int().min(0);
@@ -30,6 +39,8 @@ const planShape = z.object({
     seed: z.number(),
     protectedLayers: z.array(count).optional(),
     layerBudgets: z.array(z.object({ layer: count, factor: z.number().positive() })).optional(),
+    grouping: z.enum(groupings).optional(),
+    moduleShares: z.enum(moduleShares).optional(),
   }),
   layers: z.array(z.object({
     layer: count,

@@ -15,6 +15,14 @@ export type Refit = "none" | "bias" | "lsq";
 /** Who judges a module whose activations are unreliable: they do all the same, the weights, or a mixture. */
 export type Switch = "none" | "magnitude" | "blend";
 
+/** What makes the modules: the sensitivity of units, or chance, as a control that shows what sensitivity is worth. */
+export type Grouping = "sensitivity" | "random";
+/**
+ * How much each module gives up: `equal`, the same share of every module; `joint`, whatever an order over the whole
+ * layer takes from it.
+ */
+export type ModuleShares = "equal" | "joint";
+
 /** What a plan is asked for. */
 export interface PlanRequest {
   /** The method. */
@@ -45,6 +53,10 @@ export interface PlanRequest {
   readonly protectedLayers?: readonly number[];
   /** Layers that give up more or less than the learned damage says, by layer. */
   readonly layerBudgets?: readonly LayerBudget[];
+  /** What makes the modules; `sensitivity` if absent. */
+  readonly grouping?: Grouping;
+  /** How much each module gives up; `joint` for `obs` and `equal` for other metrics if absent. */
+  readonly moduleShares?: ModuleShares;
 }
 
 /**

@@ -112,9 +112,7 @@ export async function calibrateWith(
     windows,
     layers,
   };
-  const wanted = settings.learn ??
-    (request.method === "gprune" && request.shape === "adaptive");
-  if (!wanted) return statistics;
+  if (!(settings.learn ?? usesLearning(request))) return statistics;
   return await withLearned({ engine, model, statistics, request, checkpoint }, settings);
 }
 
@@ -249,15 +247,42 @@ async function collectLayers(
   });
 }
 
-async function withLearned(
-  run: {
-    readonly engine: Engine;
-    readonly model: Model;
-    readonly statistics: Statistics;
-    readonly request: PlanRequest;
-    readonly checkpoint: Checkpoint;
-  },
-  settings: CalibrationSettings,
+/**
+ * Whether plans for a request use learned damage.
+ *
+ * @param request What is asked for
+ * @returns Whether learning is of use
+ */
+export function usesLearning(request: PlanRequest): boolean {
+  return request.method === "gprune" && request.shape === "adaptive";
+}
+
+/** What damage is learned from, and for. */
+export interface LearningRun {
+  /** What runs the model. */
+  readonly engine: Engine;
+  /** The model. */
+  readonly model: Model;
+  /** Statistics with their windows. */
+  readonly statistics: Statistics;
+  /** What is asked for: curves depend on its order of units and on its refit, not on its sparsity. */
+  readonly request: PlanRequest;
+  /** Keeps finished curves. Default: nothing is kept. */
+  readonly checkpoint?: Checkpoint;
+}
+
+/**
+ * Learns damage for a request from statistics that were taken before.
+ *
+ * @param run Model, statistics and request
+ * @param settings Progress and cancelling
+ * @returns The statistics with curves; those they had are replaced
+ * @throws {EngineError} if a block fails
+ * @throws {CancelledError} if cancelled
+ */
+export async function withLearned(
+  run: LearningRun,
+  settings: WorkOptions = {},
 ): Promise<Statistics> {
   const { engine, model, statistics, request, checkpoint } = run;
   const schedule = learningSchedule(model, statistics, request);
@@ -267,8 +292,8 @@ async function withLearned(
   const learned = await learnDamage(runs, model, statistics, request, schedule, pruneLayer, {
     signal: settings.signal,
     onProgress: settings.onProgress,
-    finished: await checkpoint.readCurves(request),
-    onCurves: (curves) => checkpoint.writeCurves(request, curves),
+    finished: await checkpoint?.readCurves(request),
+    onCurves: async (curves) => await checkpoint?.writeCurves(request, curves),
   });
   return { ...statistics, learned };
 }

@@ -176,6 +176,8 @@ function curvesName(request: PlanRequest): string {
     structures,
     modules,
     request.switch,
+    request.grouping,
+    request.moduleShares,
     scoreDomains,
     ffnFractions,
   ]);

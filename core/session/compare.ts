@@ -3,23 +3,21 @@
  * @module
  */
 import { join } from "@std/path";
-import { applyPlan } from "../apply/apply.ts";
 import type { Statistics } from "../calibrate/types.ts";
 import type { Engine } from "../engine/types.ts";
 import { OptionError, PlanError } from "../errors.ts";
-import type { EvaluationText } from "../evaluate/perplexity.ts";
 import type { CompareRow, Comparison } from "../evaluate/report.ts";
-import type { ChoiceTask } from "../evaluate/tasks.ts";
-import { refinedPlan } from "../learn/refine.ts";
 import type { Model } from "../model/types.ts";
 import { methods, type PlanOptions, resolveRequest } from "../plan/request.ts";
-import type { Method, Refit } from "../plan/types.ts";
+import type { PlanRequest, Refit } from "../plan/types.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
-import { calibrateWith } from "./calibrate.ts";
-import { evaluateTexts, type Evaluation, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { calibrateWith, usesLearning, withLearned } from "./calibrate.ts";
+import { type ComparisonRun, measureRow } from "./compare_row.ts";
+import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
 import { calibrationRows } from "./report.ts";
+import { rowCost, rowProgress } from "./row_progress.ts";
 import { withModel } from "./setup.ts";
-import { evaluationTasks, taskRows } from "./tasks.ts";
+import { evaluationTasks } from "./tasks.ts";
 import type { CompareOptions } from "./types.ts";
 
 /** Sparsities that are compared unless told otherwise. */
@@ -43,23 +41,23 @@ export async function compareJob(options: CompareOptions): Promise<Comparison> {
     if (combinations.length === 0) {
       throw new OptionError("Cannot compare nothing: give --methods, --sparsity and --refit");
     }
-    const requests = combinations.map((combination) =>
-      resolveRequest(combination, model.architecture.layers)
-    );
+    const requests = combinations.map((each) => resolveRequest(each, model.architecture.layers));
     const seqLen = windowLength(model, options.seqLen);
     const evaluated = await evaluationDomains(options.evaluation);
     const texts = await evaluationTexts(model, evaluated, seqLen, options.evalWindows);
     const choiceTasks = options.choiceTasks ?? false;
     const tasks = await evaluationTasks(model, texts, { ...options, choiceTasks, onNote: note });
     const domains = await calibrationDomains(options.calibration);
-    const own = requests.find(({ method }) => method === "gprune");
     const workFolder = await Deno.makeTempDir({ prefix: "gprune-compare-" });
     try {
+      const own = requests.find(({ method }) => method === "gprune");
       const statistics = await calibrateWith(engine, model, domains, {
         ...options,
+        // Published methods know nothing of text that the model wrote itself.
         self: own === undefined ? false : options.self,
         request: own ?? requests[0],
-        gram: own !== undefined || requests.some(({ refit }) => refit === "lsq"),
+        gram: requests.some(needsGram),
+        learn: false,
         workFolder: join(workFolder, "statistics"),
         resume: false,
         onNote: note,
@@ -69,22 +67,15 @@ export async function compareJob(options: CompareOptions): Promise<Comparison> {
         which: "dense",
         tasks,
       });
-      const run = { engine, model, statistics, texts, tasks, dense, options };
-      const rows: CompareRow[] = [];
-      for (const combination of combinations) {
-        try {
-          rows.push(await compareOne(run, combination, join(workFolder, "pruned")));
-        } catch (error) {
-          if (!(error instanceof PlanError) || combinations.length === 1) throw error;
-          note(`Left out ${nameOf(combination)}: ${error.message}`);
-        }
-      }
+      const calibrated = domains.map(({ name }) => name);
+      const directory = join(workFolder, "pruned");
+      const run = { engine, model, texts, tasks, dense, calibrated, directory };
       return {
         schema: "gprune.compare/1",
         model: { source: model.source, fingerprint: model.fingerprint },
         calibration: calibrationRows(statistics),
-        texts: perplexityRows(texts, dense.perplexity, undefined, domains.map((d) => d.name)),
-        rows,
+        texts: perplexityRows(texts, dense.perplexity, undefined, calibrated),
+        rows: await measureRows(run, statistics, requests, options, note),
         notes,
       };
     } finally {
@@ -93,9 +84,7 @@ export async function compareJob(options: CompareOptions): Promise<Comparison> {
   });
 }
 
-type Combination = PlanOptions & { readonly method: Method };
-
-function combinationsOf(options: CompareOptions): readonly Combination[] {
+function combinationsOf(options: CompareOptions): readonly PlanOptions[] {
   const refits: readonly (Refit | undefined)[] = options.refits ?? [undefined];
   return (options.methods ?? methods).flatMap((method) =>
     (options.sparsities ?? defaultSparsities).flatMap((sparsity) =>
@@ -111,73 +100,77 @@ function combinationsOf(options: CompareOptions): readonly Combination[] {
   );
 }
 
-function nameOf({ method, sparsity, refit }: Combination): string {
-  return `${method} at ${sparsity}${refit === undefined ? "" : ` with refit ${refit}`}`;
+function needsGram({ metric, refit }: PlanRequest): boolean {
+  return metric === "obs" || refit === "lsq";
 }
 
-interface CompareRun {
-  readonly engine: Engine;
-  readonly model: Model;
-  readonly statistics: Statistics;
-  readonly texts: readonly EvaluationText[];
-  readonly tasks: readonly ChoiceTask[];
-  readonly dense: Evaluation;
-  readonly options: CompareOptions;
-}
-
-async function compareOne(
-  run: CompareRun,
-  combination: Combination,
-  directory: string,
-): Promise<CompareRow> {
-  const { engine, model, statistics, texts, tasks, dense, options } = run;
-  const { plan } = await refinedPlan(engine, model, statistics, combination, options);
-  await Deno.remove(directory, { recursive: true }).catch(() => undefined);
-  await Deno.mkdir(directory, { recursive: true });
-  const { signal, onProgress } = options;
-  const applied = await applyPlan(model, plan, {
-    engine,
-    statistics,
-    directory,
-    signal,
-    onProgress,
-  });
-  const label = { ...options, which: "pruned" as const, onEvent: undefined, tasks };
-  const pruned = await evaluateTexts(engine, applied.model, texts, label);
-  const perplexity = texts.map(({ name }, index) => ({
-    name,
-    dense: dense.perplexity[index],
-    pruned: pruned.perplexity[index],
-    calibrated: statistics.domains.some((domain) => domain.name === name),
-  }));
-  const { method, metric, refit, shape, sparsity } = plan.request;
-  return {
-    method,
-    metric,
-    refit,
-    shape,
-    sparsity,
-    reachedSparsity: plan.result.sparsity,
-    perplexity,
-    ...(tasks.length === 0 ? {} : { tasks: taskRows(tasks, dense.accuracy, pruned.accuracy) }),
-    geomeanRatio: geometricMeanRatio(perplexity)!,
-    calibratedRatio: geometricMeanRatio(perplexity.filter(({ calibrated }) => calibrated)),
-    uncoveredRatio: geometricMeanRatio(perplexity.filter(({ calibrated }) => !calibrated)),
-    worst: perplexity.map(({ name, dense, pruned }) => ({ name, ratio: pruned / dense }))
-      .reduce((worst, row) => row.ratio > worst.ratio ? row : worst),
+async function measureRows(
+  run: ComparisonRun,
+  statistics: Statistics,
+  requests: readonly PlanRequest[],
+  options: CompareOptions,
+  note: (message: string) => void,
+): Promise<readonly CompareRow[]> {
+  const { engine, model } = run;
+  const learned = await learnedByRefit(engine, model, statistics, requests, options);
+  const tokens = {
+    evaluation: evaluationTokens(run),
+    calibration: statistics.domains.reduce((sum, domain) => sum + domain.tokens, 0),
   };
+  const rows = requests.map((request) => ({
+    name: `${request.method} + ${request.refit} at ${percent(request.sparsity)}`,
+    cost: rowCost(request, tokens),
+  }));
+  const progressOf = rowProgress(rows, options.onProgress);
+  const result: CompareRow[] = [];
+  for (const [index, request] of requests.entries()) {
+    const progress = progressOf(index);
+    const own = usesLearning(request) ? learned.get(request.refit) ?? statistics : statistics;
+    try {
+      const settings = { signal: options.signal, onProgress: progress.report };
+      result.push(await measureRow(run, own, request, settings));
+    } catch (error) {
+      if (!(error instanceof PlanError) || requests.length === 1) throw error;
+      note(
+        `Left out ${request.method} at ${request.sparsity} with refit ${request.refit}: ${error.message}`,
+      );
+    }
+    progress.end();
+  }
+  return result;
 }
 
-/**
- * The geometric mean of pruned / dense perplexity.
- *
- * @param rows Perplexities
- * @returns The mean ratio; undefined where there is no row
- */
-export function geometricMeanRatio(
-  rows: readonly { readonly dense: number; readonly pruned: number }[],
-): number | undefined {
-  if (rows.length === 0) return undefined;
-  const sum = rows.reduce((total, { dense, pruned }) => total + Math.log(pruned / dense), 0);
-  return Math.exp(sum / rows.length);
+/** Curves follow the refit, so that each refit has its own; without `gprune` rows nothing is learned. */
+async function learnedByRefit(
+  engine: Engine,
+  model: Model,
+  statistics: Statistics,
+  requests: readonly PlanRequest[],
+  { signal, onProgress }: CompareOptions,
+): Promise<ReadonlyMap<Refit, Statistics>> {
+  const learned = new Map<Refit, Statistics>();
+  for (const request of requests) {
+    if (!usesLearning(request) || request.sparsity === 0 || learned.has(request.refit)) continue;
+    const work = {
+      signal,
+      onProgress: onProgress && ((progress: Parameters<typeof onProgress>[0]) =>
+        onProgress({
+          ...progress,
+          detail: `refit ${request.refit}, ${progress.detail ?? ""}`,
+        })),
+    };
+    const own = await withLearned({ engine, model, statistics, request }, work);
+    learned.set(request.refit, own);
+  }
+  return learned;
+}
+
+function evaluationTokens({ texts, tasks }: Pick<ComparisonRun, "texts" | "tasks">): number {
+  const inTexts = texts.reduce((sum, { windows }) => sum + windows.length * windows[0].length, 0);
+  const choices = tasks.flatMap(({ items }) => items.flatMap((item) => item.choices));
+  return choices.reduce((sum, { tokens }) => sum + tokens.length, inTexts);
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toFixed(2))} %`;
 }

@@ -87,10 +87,10 @@ Deno.test("applyPlan() scales the final norm only where that lessens the loss, a
   withSmallModel((model, engine) =>
     withTemporaryFolder(async (folder) => {
       const statistics = await smallStatistics(engine, model, { samples: 16, learn: false });
-      const weights = async (sparsity: number) => {
+      const weights = async (sparsity: number, scaledNorm?: boolean) => {
         const plan = makePlan(model, statistics, { sparsity });
-        const directory = `${folder}/${sparsity}`;
-        const applied = await applyPlan(model, plan, { statistics, engine, directory });
+        const directory = `${folder}/${sparsity} ${scaledNorm}`;
+        const applied = await applyPlan(model, plan, { statistics, engine, directory, scaledNorm });
         const norm = outerTensor(applied.model, "finalNorm.weight");
         return { scale: applied.finalNormScale, norm: await readTensor(norm) };
       };
@@ -102,6 +102,8 @@ Deno.test("applyPlan() scales the final norm only where that lessens the loss, a
       const { scale, norm } = await weights(0.5);
       assert(scale !== undefined && scale < 0.75, `${scale}`);
       norm.forEach((weight, at) => assertAlmostEquals(weight, scale * before[at], 1e-5));
+      const kept = await weights(0.5, false);
+      assertEquals([kept.scale, kept.norm], [undefined, before]);
     })
   ));
 

@@ -17,6 +17,7 @@ Deno.test("continuePrompt() at temperature 0 takes the token that the whole mode
       let logits: Float32Array = new Float32Array();
       const window = Int32Array.from(all);
       await runWholeModel(engine, model, [[window]], async (head, hidden) => {
+        assert(hidden instanceof Float32Array);
         logits = await head.logits(hidden.subarray(hidden.length - hidden.length / all.length));
       });
       const best = logits.reduce((best, value, at) => value > logits[best] ? at : best, 0);

@@ -114,6 +114,38 @@ Deno.test("makePlan() with equal modules cuts every module alike under a cheap m
     assertEquals(plan.modules.map(({ units, kept }) => [units, kept]), Array(9).fill([16, 8]));
   }));
 
+Deno.test("makePlan() with equal shares cuts modules alike under obs too, with joint shares as if there were none", () =>
+  withStatistics((model, statistics) => {
+    const common = { sparsity: 0.5, structures: ["ffn"], shape: "uniform", refit: "none" } as const;
+    for (const metric of ["obs", "rms"] as const) {
+      const options = { ...common, metric, modules: 3 };
+      const equal = makePlan(model, statistics, { ...options, moduleShares: "equal" });
+      assert(equal.modules.every(({ units, kept }) => Math.abs(kept - units / 2) <= 1), metric);
+      const joint = makePlan(model, statistics, { ...options, moduleShares: "joint" });
+      const whole = makePlan(model, statistics, { ...common, metric, modules: 1 });
+      assertEquals(joint.layers, whole.layers);
+      const usual = makePlan(model, statistics, options);
+      assertEquals(usual.layers, (metric === "obs" ? joint : equal).layers);
+    }
+  }));
+
+Deno.test("makePlan() with modules by chance keeps their sizes and changes with the seed alone", () =>
+  withStatistics((model, statistics) => {
+    const options = { metric: "wanda-sp", sparsity: 0.5, modules: 3, refit: "none" } as const;
+    const sizes = ({ modules }: ReturnType<typeof makePlan>) => modules.map(({ units }) => units);
+    const chance = makePlan(model, statistics, { ...options, grouping: "random" });
+    const other = makePlan(model, statistics, { ...options, grouping: "random", seed: 1 });
+    const plain = makePlan(model, statistics, options);
+    assertEquals(sizes(chance), sizes(plain));
+    assertEquals(makePlan(model, statistics, { ...options, grouping: "random" }), chance);
+    assert(
+      chance.layers.some(({ ffnKept }, at) => ffnKept.join() !== plain.layers[at].ffnKept.join()),
+    );
+    assert(
+      chance.layers.some(({ ffnKept }, at) => ffnKept.join() !== other.layers[at].ffnKept.join()),
+    );
+  }));
+
 Deno.test("makePlan() lets the magnitude switch change which units of a module go, not how many", () =>
   withStatistics((model, statistics) => {
     const plan = (unreliable: "none" | "magnitude" | "blend", metric: "obs" | "wanda-sp") =>

@@ -37,6 +37,38 @@ Deno.test("groupModules() goes from robust to sensitive", () => {
   assert(modules[0].reliability > modules[1].reliability);
 });
 
+Deno.test("groupModules() draws members by chance, in modules of the same sizes, where a seed is given", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 200 }),
+      fc.integer({ min: 1, max: 9 }),
+      fc.string(),
+      (units, count, seed) => {
+        const domains = [1, 7, 13].map((factor) => scores(units, (u) => (u * factor) % 17));
+        const plain = groupModules(domains, count, "none");
+        const drawn = groupModules(domains, count, "none", seed);
+        const sizes = (modules: typeof plain) => modules.map(({ members }) => members.length);
+        assertEquals(sizes(drawn), sizes(plain));
+        assertEquals(
+          drawn.flatMap(({ members }) => [...members]).sort((a, b) => a - b),
+          Array.from({ length: units }, (_, unit) => unit),
+        );
+        assertEquals(groupModules(domains, count, "none", seed), drawn);
+      },
+    ),
+  );
+});
+
+Deno.test("groupModules() by chance takes no account of sensitivity", () => {
+  const one = scores(400, (unit) => unit);
+  const other = scores(400, (unit) => unit < 200 ? unit : 599 - unit);
+  const spread = (chance?: string) => {
+    const means = groupModules([one, other], 4, "none", chance).map((each) => each.sensitivity);
+    return Math.max(...means) - Math.min(...means);
+  };
+  assert(spread("a") < spread() / 3, `${spread("a")} of ${spread()}`);
+});
+
 Deno.test("groupModules() lets weights judge low and unreliable modules, with the switch alone", () => {
   const low = scores(32, (unit) => unit < 16 ? unit : 100 + unit);
   const reversed = scores(32, (unit) => unit < 16 ? 15 - unit : 100 + unit);

@@ -10,6 +10,7 @@ import {
   sampleResult,
   sampleSummary,
 } from "./samples.ts";
+import { comparisonCsv, comparisonMarkdown } from "../../tui/tables/comparison.ts";
 
 const commands = [
   "prune",
@@ -221,8 +222,12 @@ Deno.test("a note is not shown twice on one screen", async () => {
 });
 
 Deno.test("gprune compare prints CSV and Markdown", async () => {
-  assertMatch((await run(["compare", "--csv"])).out, /^method,metric,/);
-  assertMatch((await run(["compare", "--markdown"])).out, /^\| sparsity \| method /);
+  const csv = (await run(["compare", "--csv"])).out;
+  assertMatch(csv, /^method,metric,/);
+  assertEquals(csv, comparisonCsv(sampleComparison));
+  const markdown = (await run(["compare", "--markdown"])).out;
+  assertMatch(markdown, /^\| sparsity \| method /);
+  assertEquals(markdown, comparisonMarkdown(sampleComparison));
 });
 
 Deno.test("gprune without arguments prints its help", async () => {

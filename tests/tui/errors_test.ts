@@ -98,6 +98,9 @@ const wrong: readonly (readonly [args: string, says: string])[] = [
   ["compare --methods gprune,flop", "did you mean 'flap'?"],
   ["compare --refit lsq,bais", "did you mean 'bias'?"],
   ["compare --json --csv", "cannot be used with"],
+  ["compare --csv --markdown", "cannot be used with"],
+  ["compare --markdown --json", "cannot be used with"],
+  ["compare --task quiz.jsonl", "--task wiki=quiz.jsonl"],
   ["compare --method gprune", "did you mean '--methods'?"],
   ["doctor model", "Too many arguments"],
 ];

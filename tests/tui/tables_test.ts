@@ -129,6 +129,22 @@ Deno.test("comparisonCsv() has the accuracies of every task", () => {
   const task = sampleChoiceComparison.rows[0].tasks![2];
   assertEquals(first[heads.indexOf("dense_acc_quiz")], String(task.dense.acc));
   assertEquals(first[heads.indexOf("pruned_acc_quiz")], String(task.pruned!.acc));
+  assertEquals(first[heads.indexOf("dense_stderr_quiz")], String(task.dense.stderr));
+  assertEquals(first[heads.indexOf("pruned_acc_norm_quiz")], String(task.pruned!.accNorm));
+});
+
+Deno.test("comparisonCsv() writes the same", async (t) => {
+  await t.assertSnapshot(comparisonCsv(sampleComparison));
+  await t.assertSnapshot(comparisonCsv(sampleChoiceComparison));
+});
+
+Deno.test("comparisonMarkdown() escapes bars in names, and every line has as many cells", () => {
+  const [row] = sampleComparison.rows;
+  const odd = { ...row, worst: { name: "a|b", ratio: 2 } };
+  const lines = comparisonMarkdown({ ...sampleComparison, rows: [odd] }).trimEnd().split("\n");
+  assertStringIncludes(lines[2], "a\\|b");
+  const cells = lines.map((line) => line.replaceAll("\\|", "").split("|").length);
+  assertEquals(new Set(cells).size, 1);
 });
 
 Deno.test("comparisonMarkdown() draws the same", async (t) => {

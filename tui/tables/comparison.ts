@@ -2,7 +2,8 @@
  * A comparison as a table on the terminal, as comma-separated values and as Markdown.
  * @module
  */
-import type { CompareRow, Comparison } from "../../core/evaluate/report.ts";
+import type { Accuracy, CompareRow, Comparison } from "../../core/evaluate/report.ts";
+import { meanAccuracy } from "../../core/evaluate/mean_accuracy.ts";
 import { formatCount, formatFigure, formatFixed, formatPercent, wrap } from "../format.ts";
 import {
   type Column,
@@ -60,13 +61,14 @@ function rightText(rows: readonly CompareRow[]): string | undefined {
   const tasks = rows.find(({ tasks = [] }) => tasks.length > 0)?.tasks;
   if (tasks === undefined) return undefined;
   const dense = tasks.map(({ name, dense }) => `${name} ${formatPercent(dense.acc)}`).join(", ");
-  return `multiple choice, mean over ${dense} (dense)`;
+  const mean = accuracyText(meanAccuracy(tasks.map((task) => task.dense)));
+  return `multiple choice, mean ± standard error; dense ${mean}: ${dense}`;
 }
 
-/** The mean share of right answers over a row's tasks; undefined without any. */
-function meanAccuracy({ tasks = [] }: CompareRow): number | undefined {
-  if (tasks.length === 0) return undefined;
-  return tasks.reduce((sum, { pruned }) => sum + (pruned?.acc ?? NaN), 0) / tasks.length;
+/** The mean share of right answers over a row's tasks, with its standard error. */
+function accuracyText(accuracy: Accuracy | undefined): string {
+  if (accuracy === undefined) return "–";
+  return `${formatFixed(100 * accuracy.acc, 1)} ± ${formatFixed(100 * accuracy.stderr, 1)} %`;
 }
 
 function hasTasks(rows: readonly CompareRow[]): boolean {
@@ -87,7 +89,7 @@ function comparisonColumns(
     { heading: "All", align: "right" },
     { heading: short ? "Calib." : "Calibrated", align: "right" },
     { heading: short ? "Not cov." : "Not covered", align: "right" },
-    ...(hasTasks(rows) ? [{ heading: "Right", align: "right" } as const] : []),
+    ...(hasTasks(rows) ? [{ heading: "Right, %", align: "right" } as const] : []),
     ...texts.map((heading) => ({ heading, align: "right" }) as const),
     { heading: "Worst", align: "left", shrinks: true },
   ];
@@ -111,21 +113,20 @@ function comparisonCells(
     `${formatFigure(row.geomeanRatio)}${row.geomeanRatio === best ? "*" : " "}`,
     formatFigure(row.calibratedRatio),
     formatFigure(row.uncoveredRatio),
-    ...(hasTasks(comparison.rows) ? [rightCell(row)] : []),
+    ...(hasTasks(comparison.rows) ? [rightCell(row).replace(/ (±) | %$/g, "$1")] : []),
     ...texts.map(ratioOf),
     `${formatFigure(row.worst.ratio)} ${row.worst.name}`,
   ];
 }
 
-function rightCell(row: CompareRow): string {
-  const mean = meanAccuracy(row);
-  return mean === undefined ? "–" : formatPercent(mean);
+function rightCell({ tasks = [] }: CompareRow, which: "dense" | "pruned" = "pruned"): string {
+  return accuracyText(meanAccuracy(tasks.flatMap((task) => task[which] ?? [])));
 }
 
 /** Texts get columns of their own only if all of them fit. */
 function shownTexts({ rows, texts }: Comparison, width: number): readonly string[] {
   const names = texts.map((text) => text.name);
-  const taken = (severalShapes(rows) ? 95 : 85) + (hasTasks(rows) ? 8 : 0);
+  const taken = (severalShapes(rows) ? 95 : 85) + (hasTasks(rows) ? 10 : 0);
   const needed = names.reduce((sum, name) => sum + Math.max(name.length, 6) + 2, 0);
   return taken + needed <= width ? names : [];
 }
@@ -142,6 +143,9 @@ function methodName(row: CompareRow): string {
 function severalShapes(rows: readonly CompareRow[]): boolean {
   return new Set(rows.map((row) => row.shape)).size > 1;
 }
+
+/** Of each task, dense and pruned. */
+const accuracyFields = [["acc", "acc"], ["acc_norm", "accNorm"], ["stderr", "stderr"]] as const;
 
 const fixedHeadings = [
   "method",
@@ -170,7 +174,11 @@ export function comparisonCsv(comparison: Comparison): string {
     [
       ...fixedHeadings,
       ...names.flatMap((name) => [`dense_${name}`, `pruned_${name}`]),
-      ...tasks.flatMap((name) => [`dense_acc_${name}`, `pruned_acc_${name}`]),
+      ...tasks.flatMap((name) =>
+        accuracyFields.flatMap((
+          [heading],
+        ) => [`dense_${heading}_${name}`, `pruned_${heading}_${name}`])
+      ),
     ],
     ...comparison.rows.map((row) => [
       ...fixedValues(row).map((value) => String(value ?? "")),
@@ -180,7 +188,9 @@ export function comparisonCsv(comparison: Comparison): string {
       }),
       ...tasks.flatMap((name) => {
         const task = row.tasks?.find((each) => each.name === name);
-        return [String(task?.dense.acc ?? ""), String(task?.pruned?.acc ?? "")];
+        return accuracyFields.flatMap(([, field]) =>
+          [task?.dense[field], task?.pruned?.[field]].map((value) => String(value ?? ""))
+        );
       }),
     ]),
   ];
@@ -206,7 +216,7 @@ export function comparisonMarkdown(comparison: Comparison): string {
     "all",
     "calibrated",
     "not covered",
-    ...(tasks ? ["right"] : []),
+    ...(tasks ? ["right, dense", "right"] : []),
     "worst",
     ...names,
   ];
@@ -221,7 +231,7 @@ export function comparisonMarkdown(comparison: Comparison): string {
       formatFigure(row.geomeanRatio),
       formatFigure(row.calibratedRatio),
       formatFigure(row.uncoveredRatio),
-      ...(tasks ? [rightCell(row)] : []),
+      ...(tasks ? [rightCell(row, "dense"), rightCell(row)] : []),
       `${formatFigure(row.worst.ratio)} (${row.worst.name})`,
       ...names.map((name) => {
         const text = row.perplexity.find((each) => each.name === name);
