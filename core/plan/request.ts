@@ -110,7 +110,10 @@ export function resolveRequest(
   return request;
 }
 
-/** Kernels like multiples of 16 and more: an odd width gives away a tenth of the speed (bench/SPEED.md). Small widths would be cut too coarsely. */
+/**
+ * Kernels like multiples of 16 and more: in float32 an odd width gives away a tenth of the speed (bench/SPEED.md). Small
+ * widths would be cut too coarsely.
+ */
 function defaultMultiple(layers: readonly LayerShape[]): number {
   return layers.every(({ ffnWidth }) => ffnWidth >= 1024 && ffnWidth % 32 === 0) ? 32 : 1;
 }
