@@ -111,7 +111,8 @@ export function resolveRequest(
 }
 
 /**
- * Kernels like multiples of 16 and more: in float32 an odd width gives away a tenth of the speed (bench/SPEED.md). Small
+ * The processor's kernels do not mind odd widths (bench/SPEED.md: 683 neurons are as fast as 672 to 704), but blocks of
+ * 32 numbers do: a row of `down_proj` that ends within one falls back to f16 in GGUF and is filled up in ONNX. Small
  * widths would be cut too coarsely.
  */
 function defaultMultiple(layers: readonly LayerShape[]): number {
