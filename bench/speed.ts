@@ -267,7 +267,11 @@ The shape is that of a model of 135 M parameters (${LAYERS} layers, 576 wide, 9 
 neurons, vocabulary 49,152, tied) with random weights. Prefill: ${PROMPT} tokens, all their logits; decode: ${GROWN} tokens
 one by one after them. Dense and pruned files ran in turn, ${ROUNDS} rounds; rates are medians, "faster" is the median of the
 ratios of neighbouring runs. "Promised" is the ratio of multiply-adds of the prompt, output head and attention included;
-"part" is faster / promised.
+"part" is faster / promised.${
+    load > THREADS
+      ? " The machine was busy with other work, so single ratios scatter by a fifth: to be run again on a quiet one."
+      : ""
+  }
 
 ## Half of the prunable parameters
 
