@@ -276,6 +276,9 @@ ratios of neighbouring runs. "Promised" is the ratio of multiply-adds of the pro
 ## Half of the prunable parameters
 
 ${table(rows)}
+
+With q8 the products take less of the time and attention, which stays in float32 in every file, a larger share: a cut
+that leaves all heads falls short of what its multiply-adds promise there.
 ${
     widthRows.length === 0 ? "" : `
 ## Widths near the same cut
