@@ -177,7 +177,7 @@ export class Trials {
         ffn: { ...ffn, obs: single.layers[layer].ffn.obs },
         heads: { ...heads, obs: single.layers[layer].heads.obs },
       }));
-      return { ...statistics, layers };
+      return { ...statistics, layers, orderDomains: [first] };
     });
   }
 

@@ -32,7 +32,7 @@ export function selectDomains(statistics: Statistics, names: readonly string[]):
     ffn: kind(ffn),
     heads: kind(heads),
   });
-  const { learned: _, ...rest } = statistics;
+  const { learned: _, orderDomains: __, ...rest } = statistics;
   return {
     ...rest,
     domains: statistics.domains.filter(stays),

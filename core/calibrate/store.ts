@@ -43,6 +43,7 @@ const words = z.object({
     seqLen: z.number(),
     sha256: z.string(),
   })),
+  orderDomains: z.array(z.string()).optional(),
   learned: z.object({
     domains: z.array(z.string()),
     denseLoss: z.array(z.number()),

@@ -133,6 +133,8 @@ export interface Statistics {
   readonly domains: readonly DomainRecord[];
   /** Their token windows, for what needs the texts again: learning, and the refit block by block. */
   readonly windows?: readonly DomainWindows[];
+  /** The domains that the removal orders of `obs` were made from, sorted; all if absent. */
+  readonly orderDomains?: readonly string[];
   /** One entry per layer. */
   readonly layers: readonly LayerStatistics[];
   /** Damage curves, where they were learned. */

@@ -9,7 +9,7 @@ import type { BlockRole, Model, Structure } from "../model/types.ts";
 import { unitCount } from "../model/units.ts";
 import { equalUnits, obsOrder } from "../plan/obs.ts";
 import { balancedGram } from "../linear/gram.ts";
-import { domainWeights } from "../plan/weights.ts";
+import { scoreWeights } from "../plan/weights.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 
 /** The projection that ends each kind of unit. */
@@ -25,7 +25,7 @@ export const closingProjection: Readonly<Record<Structure, BlockRole>> = {
  * @param layer Counted from 0
  * @param statistics The layer's statistics, with Gram matrices
  * @param domains Names of the statistics' domains
- * @param options Cancelling and progress
+ * @param options The domains that the orders are made from, all by default; cancelling and progress
  * @returns The statistics with orders
  * @throws {StatisticsError} if no domain has any activation
  * @throws {CancelledError} if cancelled
@@ -35,16 +35,17 @@ export async function scoreLayer(
   layer: number,
   statistics: LayerStatistics,
   domains: readonly string[],
-  options: WorkOptions = {},
+  options: WorkOptions & { readonly scoreDomains?: readonly string[] } = {},
 ): Promise<LayerStatistics> {
   const total = model.architecture.layers.length;
   options.onProgress?.({ stage: "score", done: layer, total, unit: "layers" });
+  const weights = scoreWeights(domains, options.scoreDomains);
   const score = async (structure: Structure): Promise<KindStatistics> => {
     const kind = statistics[structure];
     const weight = blockTensors(model, layer).get(closingProjection[structure])!;
     const channels = weight.shape[1];
     const units = unitCount(model.architecture.layers[layer], structure);
-    const gram = await balancedKindGram(kind, domains, channels);
+    const gram = await balancedKindGram(kind, weights, channels);
     const obs = await obsOrder(
       await readTensor(weight),
       gram,
@@ -60,21 +61,21 @@ export async function scoreLayer(
 }
 
 /**
- * The Gram matrix of all domains, each of the same energy, `self` weighing as much as all others together.
+ * The Gram matrix of several domains, each of the same energy before it is weighted.
  *
  * @param kind Statistics of one layer and kind
- * @param domains Names of its domains
+ * @param weights How much each of its domains counts
  * @param channels Channels of the projection's input
  * @returns `[channels, channels]`
  */
 export async function balancedKindGram(
   kind: KindStatistics,
-  domains: readonly string[],
+  weights: readonly number[],
   channels: number,
 ): Promise<Float64Array> {
   const grams = [];
   for (const { gram, tokens } of kind.domains) {
     grams.push({ gram: await readTensor(gram!), tokens });
   }
-  return balancedGram(grams, domainWeights(domains), channels);
+  return balancedGram(grams, weights, channels);
 }

@@ -39,8 +39,8 @@ export interface UnitOrder {
  *
  * `gprune` weighs domains so that each counts alike and `self` counts half, groups units into modules by sensitivity,
  * and lets units compete inside their module: with cheap metrics every module gives up the same share; with `obs` the
- * exact joint output error decides what each module gives up (`moduleShares` turns either into the other). Baselines rank the whole layer by their published
- * metric on the given texts taken together.
+ * exact joint output error decides what each module gives up (`moduleShares` turns either into the other).
+ * Baselines rank the whole layer by their published metric on the given texts taken together.
  *
  * @param statistics Statistics of the whole model
  * @param layer Counted from 0
@@ -84,6 +84,7 @@ export function unitOrder(
         "Cannot rank by 'obs': these statistics were taken without Gram matrices; calibrate again with --metric obs, or choose another metric",
       );
     }
+    requireOrdersFrom(statistics, request);
     const judged = localScores(kind, moments, modules, request);
     const order = request.moduleShares === "equal"
       ? equalShares(modules, scoresByPlace(obs.order, modules, judged))
@@ -97,6 +98,17 @@ export function unitOrder(
     ? rankInsideSlots(ascending(scores), modules, judged)
     : equalShares(modules, judged);
   return { ...common, order, relativeError: diagonalError(kind, moments, order) };
+}
+
+/** Orders by `obs` are made once, when statistics are taken, from domains that a plan cannot change. */
+function requireOrdersFrom({ orderDomains }: Statistics, { scoreDomains }: PlanRequest): void {
+  if ((orderDomains ?? []).join() === (scoreDomains ?? []).toSorted().join()) return;
+  const words = (domains: readonly string[] | undefined) => domains?.join(", ") ?? "all texts";
+  throw new StatisticsError(
+    `Cannot rank by 'obs' over ${words(scoreDomains)}: these statistics have its orders over ${
+      words(orderDomains)
+    }; calibrate with the same --score-domains, or choose another --metric`,
+  );
 }
 
 function switchOf(request: PlanRequest): PlanRequest["switch"] {

@@ -24,3 +24,19 @@ export function domainWeights(names: readonly string[]): readonly number[] {
   if (others === 0 || others === names.length) return names.map(() => 1 / names.length);
   return names.map((name) => name === selfDomain ? 0.5 : 0.5 / others);
 }
+
+/**
+ * Weights of domains where some of them alone give the score.
+ *
+ * @param names Names of all domains
+ * @param chosen Those that count; all if absent
+ * @returns Weights that add up to 1, 0 for those that do not count, in the order of the names
+ */
+export function scoreWeights(
+  names: readonly string[],
+  chosen: readonly string[] | undefined,
+): readonly number[] {
+  if (chosen === undefined) return domainWeights(names);
+  const weights = domainWeights(chosen);
+  return names.map((name) => chosen.includes(name) ? weights[chosen.indexOf(name)] : 0);
+}

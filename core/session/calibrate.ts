@@ -18,6 +18,7 @@ import { learningSchedule } from "../learn/windows.ts";
 import { layerPruner } from "../learn/pruner.ts";
 import { scoreLayer } from "../learn/score.ts";
 import type { Model } from "../model/types.ts";
+import { scoreDomains } from "../plan/order.ts";
 import { type PlanOptions, resolveRequest } from "../plan/request.ts";
 import type { PlanRequest } from "../plan/types.ts";
 import { selfDomain } from "../plan/weights.ts";
@@ -90,6 +91,7 @@ export async function calibrateWith(
     samples,
     seed,
     self: settings.self ?? true,
+    scoreDomains: request.scoreDomains,
     texts: domains.map(({ name, sha256 }) => `${name} ${sha256}`),
   }, settings.onNote);
   const self = settings.self === false
@@ -97,6 +99,7 @@ export async function calibrateWith(
     : await selfWindows(engine, model, samples, seqLen, seed, checkpoint, settings);
   const windows = withSelf(given, self, seed)
     .toSorted((a, b) => a.name < b.name ? -1 : 1);
+  scoreDomains(windows.map(({ name }) => name), request);
   noteShortTexts(windows, samples, settings.onNote);
   const gram = settings.gram ?? (request.metric === "obs" || request.refit === "lsq");
   const layers = await collectLayers(engine, model, windows, gram, request, checkpoint, settings);
@@ -110,6 +113,7 @@ export async function calibrateWith(
     seed,
     domains: windows.map((domain) => recordOf(domain, domains, seqLen)),
     windows,
+    orderDomains: request.scoreDomains?.toSorted(),
     layers,
   };
   if (!(settings.learn ?? usesLearning(request))) return statistics;
@@ -240,7 +244,10 @@ async function collectLayers(
     finished: await checkpoint.readLayers(),
     onLayer: async (layer, statistics) => {
       const ranked = gram && request.metric === "obs"
-        ? await scoreLayer(model, layer, statistics, names, settings)
+        ? await scoreLayer(model, layer, statistics, names, {
+          ...settings,
+          scoreDomains: request.scoreDomains,
+        })
         : statistics;
       return await checkpoint.writeLayer(layer, ranked);
     },

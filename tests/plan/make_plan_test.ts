@@ -1,4 +1,11 @@
-import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { OptionError, PlanError, StatisticsError } from "../../core/errors.ts";
 import type { Statistics } from "../../core/calibrate/types.ts";
 import type { Model } from "../../core/model/types.ts";
@@ -235,3 +242,25 @@ Deno.test("loadPlan() reads what savePlan() wrote, and says what is wrong with a
       assert(missing.message.includes("no such file"));
     })
   ));
+
+Deno.test("makePlan() ranks by 'obs' over the score domains that the statistics were taken for, and no others", () =>
+  withSmallModel(async (model, engine) => {
+    const take = (scoreDomains?: readonly string[]) =>
+      smallStatistics(engine, model, {
+        learn: false,
+        request: { shape: "adaptive", scoreDomains },
+      });
+    const all = await take();
+    const one = await take(["beta"]);
+    const plan = makePlan(model, one, { sparsity: 0.5, scoreDomains: ["beta"] });
+    assertNotEquals(plan.layers, makePlan(model, all, { sparsity: 0.5 }).layers);
+    assertEquals(one.layers[0].ffn.domains.length, all.layers[0].ffn.domains.length);
+    assertThrows(
+      () => makePlan(model, all, { sparsity: 0.5, scoreDomains: ["beta"] }),
+      StatisticsError,
+      "over beta: these statistics have its orders over all texts",
+    );
+    assertThrows(() => makePlan(model, one, { sparsity: 0.5 }), StatisticsError, "over all texts");
+    makePlan(model, all, { sparsity: 0.5, metric: "wanda-sp", scoreDomains: ["beta"] });
+    await assertRejects(() => take(["nobody"]), OptionError, "'nobody'");
+  }));
