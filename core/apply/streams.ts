@@ -84,7 +84,7 @@ export class StreamPair {
     const pair = new StreamPair(engine, model, batches, weights, stores, signal);
     const embedding = await engine.openEmbedding(model);
     for (const [index, { windows }] of batches.entries()) {
-      const embedded = await embedding.lookup(joinWindows(windows));
+      const embedded = await embedding.lookup(joinWindows(windows), { length: windows[0].length });
       await pair.#dense.put(index, embedded);
       await pair.#now.put(index, embedded);
     }

@@ -60,7 +60,10 @@ export async function sampleSelf(
       const group = sequences.slice(first, first + sequencesTogether);
       const caches: (KeyValueCache | undefined)[] = blocks.map(() => undefined);
       for (let at = 0; at + 1 < seqLen; at++) {
-        let hidden = await embedding.lookup(group.map(({ tokens }) => tokens[at]));
+        let hidden = await embedding.lookup(group.map(({ tokens }) => tokens[at]), {
+          length: 1,
+          first: at,
+        });
         for (const [layer, block] of blocks.entries()) {
           const output = await block.run(hidden, group.length, 1, caches[layer]);
           caches[layer] = output.cache;

@@ -8,7 +8,7 @@ import { BLOCK_NAME, runFeeds, type RunSizes } from "./block_graph.ts";
 import { type BlockSurroundings, checkHidden, openBlockSession } from "./onnx_block.ts";
 import { type Feed, floats } from "./runtime.ts";
 import type { BlockOutput, BlockSpecification, CachedBlock, KeyValueCache } from "./types.ts";
-import { weightFeeds } from "./weights.ts";
+import { mappableTensors, weightFeeds } from "./weights.ts";
 
 /** Positions that a cache starts with; it doubles when it is full. */
 const FIRST_CAPACITY = 64;
@@ -16,15 +16,16 @@ const FIRST_CAPACITY = 64;
 /**
  * Prepares a block to continue texts token by token. It reports no sums, whatever the specification says.
  *
- * @param specification The block
+ * @param given The block
  * @param surroundings Threads and rotation tables
  * @returns The block; close it after use
  * @throws {EngineError} if ONNX Runtime is missing or refuses the block
  */
 export async function openCachedBlock(
-  specification: BlockSpecification,
+  given: BlockSpecification,
   surroundings: BlockSurroundings,
 ): Promise<CachedBlock> {
+  const specification = { ...given, tensors: await mappableTensors(given.tensors) };
   const silent = { ...specification, capture: "none" } as const;
   const session = await openBlockSession(silent, "cached", surroundings.threads);
   const weights = weightFeeds(BLOCK_NAME, specification.tensors);

@@ -10,22 +10,23 @@ import { BLOCK_NAME, fittingGraph, runFeeds } from "./block_graph.ts";
 import { type BlockSurroundings, checkHidden, textsTogether } from "./onnx_block.ts";
 import { type Feed, floats, openSession } from "./runtime.ts";
 import type { BlockSpecification, FitSums, FittingBlock, StreamFit } from "./types.ts";
-import { goalOf, rootFolder, weightFeeds, weightReference } from "./weights.ts";
+import { goalOf, mappableTensors, rootFolder, weightFeeds, weightReference } from "./weights.ts";
 
 /**
  * Prepares a block for fitting one of its closing projections.
  *
- * @param specification The block
+ * @param given The block
  * @param structure Which projection: `o_proj` of `heads`, `down_proj` of `ffn`
  * @param surroundings What blocks of the engine share
  * @returns The block
  * @throws {EngineError} if ONNX Runtime refuses the graph or a weight
  */
 export async function openFittingBlock(
-  specification: BlockSpecification,
+  given: BlockSpecification,
   structure: Structure,
   surroundings: BlockSurroundings,
 ): Promise<FittingBlock> {
+  const specification = { ...given, tensors: await mappableTensors(given.tensors) };
   const { architecture, shape } = specification;
   const tensors = [...specification.tensors.values()];
   const session = await openSession(
@@ -65,7 +66,7 @@ export async function openFittingBlock(
  * Prepares the fit of normed streams.
  *
  * @param architecture The model's description
- * @param norm The norm's weight, `[hidden]`
+ * @param norm The norm's weight, `[hidden]`; the weight of a LayerNorm, whose bias a fit of what is behind it can leave out
  * @param options Threads inside an operation
  * @returns The fit
  * @throws {EngineError} if ONNX Runtime refuses the graph or the weight
@@ -81,13 +82,10 @@ export async function openStreamFit(
   const scale = graph.input("tokenScale", "F32", ["tokens", 1]);
   const normed = (name: string) =>
     graph.node("Mul", [
-      addNorm(
-        graph,
-        architecture,
-        graph.input(name, "F32", ["tokens", hiddenSize]),
+      addNorm(graph, architecture, graph.input(name, "F32", ["tokens", hiddenSize]), {
+        name: `${name}.normed`,
         weight,
-        `${name}.normed`,
-      ),
+      }),
       scale,
     ]);
   const [input, target] = [normed("now"), normed("wanted")];

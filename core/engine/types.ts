@@ -146,10 +146,23 @@ export interface CachedBlock {
   close(): Promise<void>;
 }
 
-/** What comes before the blocks: rows of the embedding. */
+/** Where tokens stand in their texts: models with learned positions need to know. */
+export interface TextPlace {
+  /** Tokens of each text, one text after the other. */
+  readonly length: number;
+  /** The position of each text's first token; 0 if absent. */
+  readonly first?: number;
+}
+
+/** What comes before the blocks: rows of the embedding, and of the learned positions where there are any. */
 export interface Embedding {
-  /** The rows of the tokens, `[tokens, hidden]`. */
-  lookup(tokens: ArrayLike<number>): Promise<Float32Array>;
+  /**
+   * The rows of the tokens, `[tokens, hidden]`.
+   *
+   * @param tokens Token numbers
+   * @param at Where they stand; only models without learned positions can do without
+   */
+  lookup(tokens: ArrayLike<number>, at?: TextPlace): Promise<Float32Array>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }

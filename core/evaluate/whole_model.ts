@@ -68,7 +68,10 @@ export async function runWholeModel(
     const embedding = await engine.openEmbedding(model);
     try {
       for (const [batch, texts] of batches.entries()) {
-        await store.put(batch, await embedding.lookup(joinWindows(texts)));
+        await store.put(
+          batch,
+          await embedding.lookup(joinWindows(texts), { length: texts[0].length }),
+        );
       }
     } finally {
       await embedding.close();

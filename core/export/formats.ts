@@ -5,7 +5,7 @@
  * Writers are loaded when they are first needed, so that this file costs nothing to read.
  * @module
  */
-import { OptionError } from "../errors.ts";
+import { ExportError, OptionError } from "../errors.ts";
 import { familyOf } from "../model/families.ts";
 import type { Architecture, Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
