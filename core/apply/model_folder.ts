@@ -78,8 +78,8 @@ export function outputDataType(stored: DataType, wanted: OutputDataType): DataTy
 export function copiedEntry(view: TensorView, wanted: OutputDataType): TensorEntry {
   const dataType = outputDataType(view.dataType, wanted);
   const { name, shape } = view;
-  const bytes = () =>
-    dataType === view.dataType ? rawPieces(view) : convertedPieces(view, dataType as FloatDataType);
+  const raw = dataType === view.dataType && view.layout === undefined;
+  const bytes = () => raw ? rawPieces(view) : convertedPieces(view, dataType as FloatDataType);
   return { name, shape, dataType, bytes };
 }
 

@@ -274,17 +274,19 @@ export class StreamPair {
   }
 
   /**
-   * 1 / root mean square of each token's stream: what follows is normed, so that an error counts by its share of the
+   * 1 / root mean square (of a model with LayerNorm: 1 / standard deviation) of each token's stream: what follows is normed, so that an error counts by its share of the
    * stream.
    */
   #tokenScale(stream: Float32Array): Float32Array {
-    const { hiddenSize, normEpsilon } = this.#model.architecture;
+    const { hiddenSize, normEpsilon, norm } = this.#model.architecture;
     return Float32Array.from({ length: stream.length / hiddenSize }, (_, token) => {
-      let energy = 0;
+      let [sum, energy] = [0, 0];
       for (let at = token * hiddenSize; at < (token + 1) * hiddenSize; at++) {
+        sum += stream[at];
         energy += stream[at] * stream[at];
       }
-      return 1 / Math.sqrt(energy / hiddenSize + normEpsilon);
+      const mean = norm === "layer" ? sum / hiddenSize : 0;
+      return 1 / Math.sqrt(energy / hiddenSize - mean * mean + normEpsilon);
     });
   }
 }

@@ -9,6 +9,14 @@ import { cannotUse, check, show } from "./check.ts";
 
 const whole = z.int().min(1).max(1_073_741_824);
 
+/** All kinds. */
+export const attentionKinds = [
+  "global",
+  "local",
+  "unrotated",
+  "local-unrotated",
+] as const satisfies readonly AttentionKind[];
+
 /** How the layers of a model attend. */
 export interface ParsedAttention {
   /** Tokens that layers with a window look back on; absent where no layer has one. */
