@@ -3,6 +3,11 @@
  * makes them.
  * @module
  */
+import { applyPlan } from "../../core/apply/apply.ts";
+import { exportZeroPadded } from "../../core/export/zero_pad.ts";
+import { familyOf } from "../../core/model/families.ts";
+import { openModel } from "../../core/model/open.ts";
+import { planOf } from "./random-statistics.ts";
 
 /** What transformers computes, float32 in base64. */
 export interface FamilyReference {
@@ -37,3 +42,34 @@ export const familyFixtures: readonly FamilyFixture[] = [...Deno.readDirSync(FOL
     const reference = JSON.parse(Deno.readTextFileSync(`${folder}/reference.json`));
     return { name, folder, reference };
   });
+
+/**
+ * Prunes a model by a fixed uniform plan so that stock classes load it: two of three neurons stay, and the first KV group
+ * where heads need not fill the stream. Where they must, a second folder loses heads and is padded with zeros.
+ *
+ * @param name The fixture's name
+ * @param directory Where to write; the second folder is beside it, with `-padded` behind its name
+ * @returns The folders
+ */
+export async function prunedFamily(name: string, directory: string): Promise<readonly string[]> {
+  const { folder } = familyFixtures.find((fixture) => fixture.name === name)!;
+  const model = await openModel(folder);
+  const { headsFillStream } = familyOf(model.architecture.family);
+  const neurons = model.architecture.layers.map(({ ffnWidth }) => ({
+    ffnKept: Array.from({ length: ffnWidth }, (_, unit) => unit).filter((unit) => unit % 3 !== 1),
+  }));
+  const both = neurons.map((layer) => ({ ...layer, keyValueHeadsKept: [0] }));
+  const write = async (kept: typeof neurons, target: string) =>
+    (await applyPlan(model, planOf(model, kept, { shape: "uniform" }), { directory: target }))
+      .model;
+  await write(headsFillStream ? neurons : both, directory);
+  if (!headsFillStream) return [directory];
+  const temporary = await Deno.makeTempDir();
+  const padded = `${directory}-padded`;
+  try {
+    await exportZeroPadded(await write(both, temporary), padded);
+  } finally {
+    await Deno.remove(temporary, { recursive: true });
+  }
+  return [directory, padded];
+}
