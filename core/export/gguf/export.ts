@@ -5,14 +5,9 @@
 import { join } from "@std/path";
 import type { Model } from "../../model/types.ts";
 import type { WorkOptions } from "../../progress.ts";
-import {
-  architectureKeys,
-  contextLength,
-  type GgufArchitecture,
-  ggufArchitecture,
-  storedLayers,
-} from "./architecture.ts";
+import { architectureKeys, contextLength, ggufArchitecture, storedLayers } from "./architecture.ts";
 import type { GgufMetadata, GgufTensorType, GgufValue } from "./format.ts";
+import type { GgufArchitecture } from "./kinds.ts";
 import { ggufFileName, type GgufQuantization } from "./names.ts";
 import { ggufTensors } from "./tensors.ts";
 import { tokenizerKeys } from "./tokenizer.ts";
@@ -76,7 +71,7 @@ export async function exportGguf(
     ...architectureKeys(kind, { name, architecture, layers, quantization: quantize }),
     ...await tokenizerKeys(model),
   ]);
-  const tensors = ggufTensors(model, layers, quantize);
+  const tensors = ggufTensors(model, kind, layers, quantize);
   const path = join(directory, ggufFileName(name, quantize));
   const bytes = await writeGguf(path, metadata, tensors, {
     signal,
@@ -84,13 +79,13 @@ export async function exportGguf(
       onProgress?.({ stage: "export", done, total, unit: "tensors", detail }),
   });
   const numbers = countNumbers(tensors);
-  const notes = notesOn(model, quantize, layers, numbers);
+  const notes = notesOn(model, kind, quantize, layers, numbers);
   return { path, bytes, architecture: kind, numbers, notes };
 }
 
 /**
- * Checks before any work that llama.cpp has an architecture and a tokenizer for a model. A model that passes passes
- * after pruning too.
+ * Checks before any work that llama.cpp has an architecture and a tokenizer for a model. A model that passes
+ * passes after uniform pruning of its FFN too, and one that llama.cpp knows as Llama after any.
  *
  * @param model The model
  * @throws {ExportError} if it has not; the message names the formats that hold the model
@@ -113,12 +108,13 @@ function countNumbers(
 
 function notesOn(
   { name, architecture }: Model,
+  kind: GgufArchitecture,
   quantize: GgufQuantization,
   layers: readonly { readonly ffnWidth: number }[],
   numbers: Readonly<Partial<Record<GgufTensorType, number>>>,
 ): readonly string[] {
   const notes: string[] = [];
-  const context = contextLength(architecture);
+  const context = contextLength(architecture, kind);
   if (context < architecture.maxPositions) {
     notes.push(
       `GGUF ${quantize}: the context length of '${name}' is ${context} tokens, as far as its attention looks back, since llama.cpp would look further`,
