@@ -105,8 +105,9 @@ export function sizeFields(
   { family: modelType, headSize, hiddenSize }: Architecture,
   shape: LayerShape,
 ): Readonly<Record<string, number>> {
-  const { configKeys = {}, headsFillStream } = familyOf(modelType);
-  const filled = headsFillStream === true && shape.queryHeads * headSize === hiddenSize;
+  const { configKeys = {}, headsInStream } = familyOf(modelType);
+  const headsFillStream = headsInStream === "fill";
+  const filled = headsFillStream && shape.queryHeads * headSize === hiddenSize;
   return {
     [configKeys.intermediate_size ?? "intermediate_size"]: shape.ffnWidth,
     [configKeys.num_attention_heads ?? "num_attention_heads"]: shape.queryHeads,

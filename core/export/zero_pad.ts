@@ -44,7 +44,7 @@ export function paddedShape({ name, architecture }: Model): LayerShape {
   }
   const largest = (size: (shape: LayerShape) => number) => Math.max(...layers.map(size));
   const ffnWidth = largest(({ ffnWidth }) => ffnWidth);
-  if (familyOf(architecture.family).headsFillStream) {
+  if (familyOf(architecture.family).headsInStream === "fill") {
     const heads = architecture.hiddenSize / architecture.headSize;
     return { ffnWidth, keyValueHeads: heads, queryHeads: heads };
   }
@@ -156,7 +156,7 @@ function withOneSize(
   const own = typeof gprune === "object" ? gprune : {};
   return {
     ...rest,
-    ...(headSize === undefined || familyOf(architecture.family).headsFillStream
+    ...(headSize === undefined || familyOf(architecture.family).headsInStream === "fill"
       ? {}
       : { head_dim: headSize }),
     ...sizeFields(architecture, shape),

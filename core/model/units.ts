@@ -130,6 +130,31 @@ export function withUnits(shape: LayerShape, structure: Structure, kept: number)
 }
 
 /**
+ * Whether stock classes of transformers load a model whose layers all keep so many KV groups. (LlamaConfig and those of
+ * Gemma refuse query heads that do not divide the stream's width; classes older than Llama know no size of heads.)
+ *
+ * @param architecture What the model computes
+ * @param shape The sizes of a layer before
+ * @param kept KV groups that stay
+ * @returns True if they do
+ */
+export function loadsInStockClass(
+  { family, hiddenSize, headSize }: Architecture,
+  shape: LayerShape,
+  kept: number,
+): boolean {
+  const heads = kept * (shape.queryHeads / shape.keyValueHeads);
+  switch (familyOf(family).headsInStream) {
+    case "fill":
+      return heads * headSize === hiddenSize;
+    case "divide":
+      return hiddenSize % heads === 0;
+    default:
+      return true;
+  }
+}
+
+/**
  * How many parameters go with one unit, biases included where the model has them.
  *
  * @param architecture What the model computes
@@ -292,4 +317,39 @@ export function outerTensorShape(architecture: Architecture, role: OuterRole): r
   const { vocabularySize, hiddenSize, maxPositions, positionOffset = 0 } = architecture;
   if (role === "finalNorm.weight" || role === "finalNorm.bias") return [hiddenSize];
   return [role === "positions.weight" ? maxPositions + positionOffset : vocabularySize, hiddenSize];
+}
+
+/**
+ * What a model computes otherwise than Llama, in words: for engines and formats that know Llama's blocks alone.
+ *
+ * @param architecture What the model computes
+ * @returns The switches that are set; none where the model is Llama, Mistral or computes the same
+ */
+export function switchesOf(architecture: Architecture): readonly string[] {
+  const roles = new Set(blockRoles(architecture));
+  const { rotary, layers } = architecture;
+  const rotated = 2 * rotary.inverseFrequencies.length;
+  const switches: readonly (readonly [boolean, string])[] = [
+    [architecture.norm === "layer", "LayerNorm"],
+    [architecture.normOffset !== undefined, "norm weights counted from 1"],
+    [!roles.has("attentionNorm.weight"), "no norm before attention"],
+    [roles.has("attentionPostNorm.weight"), "norms after attention and FFN"],
+    [roles.has("q_norm.weight"), "norms of queries and keys"],
+    [!roles.has("gate_proj.weight"), "an FFN without a gate"],
+    [architecture.parallelResidual === true, "a parallel residual"],
+    [architecture.positionOffset !== undefined, "learned positions"],
+    [rotated > 0 && rotated < architecture.headSize, "partly rotated heads"],
+    [layers.some(({ attention }) => attention !== undefined), "layers that attend differently"],
+    [architecture.attentionScale !== undefined, "a scale of attention of its own"],
+    [architecture.attentionSoftCap !== undefined, "capped attention scores"],
+    [architecture.logitSoftCap !== undefined, "capped logits"],
+    [architecture.embeddingScale !== undefined, "a scaled embedding"],
+    [storedApart(architecture), "fused or turned projections"],
+  ];
+  return switches.flatMap(([isSet, words]) => isSet ? [words] : []);
+}
+
+function storedApart({ family }: Architecture): boolean {
+  const { fusedRows, transposedMatrices } = familyOf(family);
+  return fusedRows !== undefined || transposedMatrices === true;
 }

@@ -54,7 +54,7 @@ export const familyFixtures: readonly FamilyFixture[] = [...Deno.readDirSync(FOL
 export async function prunedFamily(name: string, directory: string): Promise<readonly string[]> {
   const { folder } = familyFixtures.find((fixture) => fixture.name === name)!;
   const model = await openModel(folder);
-  const { headsFillStream } = familyOf(model.architecture.family);
+  const headsFillStream = familyOf(model.architecture.family).headsInStream === "fill";
   const neurons = model.architecture.layers.map(({ ffnWidth }) => ({
     ffnKept: Array.from({ length: ffnWidth }, (_, unit) => unit).filter((unit) => unit % 3 !== 1),
   }));

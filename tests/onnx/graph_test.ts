@@ -161,8 +161,6 @@ Deno.test("addBlock() refuses a block without one of its weights", () => {
   const x = graph.input("x", "F32", [1]);
   const sequence = {
     dimensions: x,
-    cosine: x,
-    sine: x,
     positions: x,
     lastIndices: x,
     totalLength: x,
@@ -177,7 +175,7 @@ Deno.test("addBlock() refuses a block without one of its weights", () => {
   assertThrows(
     () => addBlock(graph, { ...block, weights: new Map() }),
     RangeError,
-    "without 'attentionNorm.weight'",
+    "without 'q_proj.weight'",
   );
 });
 

@@ -83,8 +83,11 @@ export interface FamilyDescriptor {
   readonly parallelResidualKey?: string;
   /** The config says what q·k is divided by the root of (`query_pre_attn_scalar`), and may cap scores and logits. */
   readonly cappedAttention?: true;
-  /** Stock classes want heads × head size = hidden: a model that lost heads does not load in them. */
-  readonly headsFillStream?: true;
+  /**
+   * What stock classes want of the number of query heads: `fill` that heads × head size = hidden, so that no model that
+   * lost heads loads in them; `divide` that hidden is a multiple of it. Anything if absent.
+   */
+  readonly headsInStream?: "fill" | "divide";
   /** The config's own names for fields. */
   readonly configKeys?: Readonly<Partial<Record<ConfigField, string>>>;
   /** The values that the reference implementation takes for what `config.json` leaves out, by the config's own names. */

@@ -56,7 +56,7 @@ export const GPT_NEOX: FamilyDescriptor = {
   positions: "rotary",
   partialRotary: 0.25,
   parallelResidualKey: "use_parallel_residual",
-  headsFillStream: true,
+  headsInStream: "fill",
   configKeys: {
     rms_norm_eps: "layer_norm_eps",
     rope_theta: "rotary_emb_base",
@@ -110,7 +110,7 @@ export const GPT2: FamilyDescriptor = {
   transposedMatrices: true,
   norm: "layer",
   positions: { rowsBeforeFirst: 0 },
-  headsFillStream: true,
+  headsInStream: "fill",
   configKeys: {
     hidden_size: "n_embd",
     num_hidden_layers: "n_layer",
@@ -172,7 +172,7 @@ export const OPT: FamilyDescriptor = {
   ],
   norm: "layer",
   positions: { rowsBeforeFirst: 2 },
-  headsFillStream: true,
+  headsInStream: "fill",
   configKeys: {
     intermediate_size: "ffn_dim",
     rms_norm_eps: "layer_norm_eps",

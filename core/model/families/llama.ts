@@ -64,6 +64,7 @@ export const LLAMA: FamilyDescriptor = {
   ],
   norm: "rms",
   positions: "rotary",
+  headsInStream: "divide",
   defaults: {
     rms_norm_eps: 1e-6,
     rope_theta: 10_000,
@@ -80,6 +81,7 @@ export const MISTRAL: FamilyDescriptor = {
   modelTypes: ["mistral"],
   stockClass: "MistralForCausalLM",
   biases: [],
+  headsInStream: undefined,
   attention: {},
   defaults: {
     ...LLAMA.defaults,
@@ -96,6 +98,7 @@ export const QWEN2: FamilyDescriptor = {
   modelTypes: ["qwen2"],
   stockClass: "Qwen2ForCausalLM",
   biases: [{ roles: ["q_proj.bias", "k_proj.bias", "v_proj.bias"] }],
+  headsInStream: undefined,
   attention: { switchKey: "use_sliding_window", globalUntilKey: "max_window_layers" },
   defaults: {
     ...LLAMA.defaults,
@@ -125,6 +128,7 @@ export const SMOLLM3: FamilyDescriptor = {
   name: "smollm3",
   modelTypes: ["smollm3"],
   stockClass: "SmolLM3ForCausalLM",
+  headsInStream: undefined,
   attention: {
     switchKey: "use_sliding_window",
     unrotated: { listKey: "no_rope_layers", intervalKey: "no_rope_layer_interval" },
@@ -147,6 +151,7 @@ export const OLMO2: FamilyDescriptor = {
   name: "olmo2",
   modelTypes: ["olmo2"],
   stockClass: "Olmo2ForCausalLM",
+  headsInStream: undefined,
   blockTensors: postNormed(),
   biases: [{ configKey: "attention_bias", roles: ATTENTION_BIASES }],
   queryKeyNorm: "all-heads",
@@ -159,6 +164,7 @@ export const PHI3: FamilyDescriptor = {
   name: "phi3",
   modelTypes: ["phi3"],
   stockClass: "Phi3ForCausalLM",
+  headsInStream: undefined,
   blockTensors: {
     ...SEPARATE_PROJECTIONS,
     "q_proj.weight": "model.layers.{layer}.self_attn.qkv_proj.weight",
