@@ -67,10 +67,10 @@ export interface SequentialLayer {
 
 const readers = {
   before: {
-    norm: "attentionNorm.weight",
+    norm: "attentionNorm",
     roles: ["q_proj.weight", "k_proj.weight", "v_proj.weight"],
   },
-  middle: { norm: "ffnNorm.weight", roles: ["gate_proj.weight", "up_proj.weight"] },
+  middle: { norm: "ffnNorm", roles: ["gate_proj.weight", "up_proj.weight"] },
 } as const;
 
 /**
@@ -278,7 +278,11 @@ async function fitReaders(
 ): Promise<void> {
   const { hiddenSize } = block.architecture;
   const { norm, roles } = readers[place];
-  const { fit, judge } = await streams.fitStream(place, block.tensors.get(norm)!);
+  const { fit, judge } = await streams.fitStream(
+    place,
+    block.tensors.get(`${norm}.weight`)!,
+    block.tensors.get(`${norm}.bias`),
+  );
   const identity = new Float64Array(hiddenSize * hiddenSize);
   for (let j = 0; j < hiddenSize; j++) identity[j * (hiddenSize + 1)] = 1;
   const map = await fitWeights(identity, fit, { ridge: sequentialRidge, pace });

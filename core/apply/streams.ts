@@ -193,13 +193,14 @@ export class StreamPair {
    *
    * @param place Before the block, or between attention and FFN
    * @param norm The norm's weight, `[hidden]`
+   * @param bias The norm's bias, `[hidden]`, if it has one
    * @returns Sums
    */
-  async fitStream(place: "before" | "middle", norm: Tensor): Promise<FitPair> {
+  async fitStream(place: "before" | "middle", norm: Tensor, bias?: Tensor): Promise<FitPair> {
     const [from, to] = place === "before"
       ? [this.#now, this.#dense]
       : [this.#nowMiddle, this.#denseMiddle];
-    const opened = await this.#engine.openStreamFit(this.#model.architecture, norm);
+    const opened = await this.#engine.openStreamFit(this.#model.architecture, norm, bias);
     try {
       return await this.#sum(async (index) => {
         const now = await from.get(index);

@@ -48,8 +48,8 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
     openBlock: async (specification) => await openBlock(specification, surroundings(specification)),
     openFittingBlock: async (specification, structure) =>
       await openFittingBlock(specification, structure, surroundings(specification)),
-    openStreamFit: async (architecture, norm) =>
-      await openStreamFit(architecture, norm, { threads }),
+    openStreamFit: async (architecture, norm, bias) =>
+      await openStreamFit(architecture, norm, { threads, bias }),
     openCachedBlock: async (specification) =>
       await openCachedBlock(specification, surroundings(specification)),
     openEmbedding,

@@ -66,25 +66,27 @@ export async function openFittingBlock(
  * Prepares the fit of normed streams.
  *
  * @param architecture The model's description
- * @param norm The norm's weight, `[hidden]`; the weight of a LayerNorm, whose bias a fit of what is behind it can leave out
- * @param options Threads inside an operation
+ * @param norm The norm's weight, `[hidden]`
+ * @param options Threads inside an operation; the norm's bias, `[hidden]`
  * @returns The fit
  * @throws {EngineError} if ONNX Runtime refuses the graph or the weight
  */
 export async function openStreamFit(
   architecture: Architecture,
   norm: Tensor,
-  options: { readonly threads: number },
+  options: { readonly threads: number; readonly bias?: Tensor },
 ): Promise<StreamFit> {
   const { hiddenSize } = architecture;
   const graph = new GraphBuilder();
   const weight = graph.weight("norm.weight", weightReference(norm));
+  const bias = options.bias && graph.weight("norm.bias", weightReference(options.bias));
   const scale = graph.input("tokenScale", "F32", ["tokens", 1]);
   const normed = (name: string) =>
     graph.node("Mul", [
       addNorm(graph, architecture, graph.input(name, "F32", ["tokens", hiddenSize]), {
         name: `${name}.normed`,
         weight,
+        bias,
       }),
       scale,
     ]);

@@ -198,8 +198,8 @@ export interface Engine {
   openCachedBlock(specification: BlockSpecification): Promise<CachedBlock>;
   /** Prepares a block, one of whose closing projections is to be fitted; `capture` is not looked at. */
   openFittingBlock(specification: BlockSpecification, structure: Structure): Promise<FittingBlock>;
-  /** Prepares the fit of normed streams; the tensor is the norm's weight, `[hidden]`. */
-  openStreamFit(architecture: Architecture, norm: Tensor): Promise<StreamFit>;
+  /** Prepares the fit of normed streams; the tensors are the norm's weight and, of a LayerNorm, its bias, `[hidden]`. */
+  openStreamFit(architecture: Architecture, norm: Tensor, bias?: Tensor): Promise<StreamFit>;
   /** Prepares the embedding. */
   openEmbedding(model: Model): Promise<Embedding>;
   /** Prepares final norm and output head; with another weight for the norm, `[hidden]`, where one is given. */
