@@ -8,7 +8,7 @@
  * @module
  */
 import { refitsSequentially } from "../core/apply/sequential.ts";
-import { llamaCppKinds, whyNotKind } from "../core/export/gguf/kinds.ts";
+import { llamaCppKinds, whyNotAfter, whyNotKind } from "../core/export/gguf/kinds.ts";
 import { parseConfig } from "../core/model/config.ts";
 import { FAMILIES, type FamilyDescriptor } from "../core/model/families.ts";
 import type { Architecture } from "../core/model/types.ts";
@@ -80,7 +80,9 @@ function stockWords({ headsInStream }: FamilyDescriptor): string {
 function ggufWords({ name }: FamilyDescriptor, architecture: Architecture): readonly string[] {
   const kind = llamaCppKinds[name];
   if (kind === undefined || whyNotKind(kind, architecture) !== undefined) return ["no", "no"];
-  return [`\`${kind}\``, kind === "llama" ? "`deci`" : "no"];
+  const cut = { shape: "uniform", structures: ["ffn", "heads"] } as const;
+  const all = whyNotAfter(kind, architecture, cut) === undefined;
+  return [`\`${kind}\`${all ? "" : ", neurons"}`, kind === "llama" ? "`deci`" : "no"];
 }
 
 if (import.meta.main) console.log(familiesTable().join("\n"));

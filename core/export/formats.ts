@@ -12,6 +12,7 @@ import type { WorkOptions } from "../progress.ts";
 import { llamaCppKinds, whyNotKind } from "./gguf/kinds.ts";
 import { ggufFileName, type GgufQuantization } from "./gguf/names.ts";
 import { onnxFiles, type OnnxQuantization } from "./onnx/names.ts";
+import type { PlannedCut } from "./planned_cut.ts";
 import type { RunnableFile } from "./runnable.ts";
 
 /** A format, as `--format` names it. */
@@ -79,7 +80,7 @@ export interface ExportFormat {
    *
    * @throws {ExportError} if it does not
    */
-  readonly check?: (model: Model) => Promise<void>;
+  readonly check?: (model: Model, cut?: PlannedCut) => Promise<void>;
   /**
    * Writes its files into a folder that holds config and tokenizer already.
    *
@@ -186,9 +187,9 @@ const gguf: ExportFormat = {
     }\`.`;
   },
   file: ggufFileName,
-  check: async (model) => {
+  check: async (model, cut) => {
     const { requireGguf } = await import("./gguf/mod.ts");
-    await requireGguf(model);
+    await requireGguf(model, cut);
   },
   write: async (model, directory, { quantize, onNote, ...options }) => {
     const { exportGguf } = await import("./gguf/mod.ts");

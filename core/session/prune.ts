@@ -47,9 +47,9 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     options.onEvent?.({ type: "note", message });
   };
   return await withModel(options, async (engine, model) => {
-    await requireHolders(model, targets);
     const { layers } = model.architecture;
     const request = resolveRequest(options, layers);
+    await requireHolders(model, targets, request);
     const seqLen = windowLength(model, options.seqLen);
     const evaluated = await evaluationDomains(options.evaluation);
     const texts = await evaluationTexts(model, evaluated, seqLen, options.evalWindows);

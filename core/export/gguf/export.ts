@@ -3,11 +3,13 @@
  * @module
  */
 import { join } from "@std/path";
+import { ExportError } from "../../errors.ts";
 import type { Model } from "../../model/types.ts";
 import type { WorkOptions } from "../../progress.ts";
 import { architectureKeys, contextLength, ggufArchitecture, storedLayers } from "./architecture.ts";
 import type { GgufMetadata, GgufTensorType, GgufValue } from "./format.ts";
-import type { GgufArchitecture } from "./kinds.ts";
+import { type GgufArchitecture, whyNotAfter } from "./kinds.ts";
+import type { PlannedCut } from "../planned_cut.ts";
 import { ggufFileName, type GgufQuantization } from "./names.ts";
 import { ggufTensors } from "./tensors.ts";
 import { tokenizerKeys } from "./tokenizer.ts";
@@ -84,14 +86,17 @@ export async function exportGguf(
 }
 
 /**
- * Checks before any work that llama.cpp has an architecture and a tokenizer for a model. A model that passes
- * passes after uniform pruning of its FFN too, and one that llama.cpp knows as Llama after any.
+ * Checks before any work that llama.cpp has an architecture and a tokenizer for a model.
  *
  * @param model The model
+ * @param cut How it is going to be pruned; not at all if absent
  * @throws {ExportError} if it has not; the message names the formats that hold the model
  */
-export async function requireGguf(model: Model): Promise<void> {
-  ggufArchitecture(model.name, model.architecture);
+export async function requireGguf(model: Model, cut?: PlannedCut): Promise<void> {
+  const { name, architecture } = model;
+  const kind = ggufArchitecture(name, architecture);
+  const reason = cut && whyNotAfter(kind, architecture, cut);
+  if (reason !== undefined) throw new ExportError(`Cannot write '${name}' as GGUF: ${reason}`);
   await tokenizerKeys(model);
 }
 

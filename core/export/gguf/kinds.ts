@@ -2,8 +2,10 @@
  * The architectures of llama.cpp that gprune writes, and what each can hold of a model.
  * @module
  */
+import { familyOf } from "../../model/families.ts";
 import type { Architecture, BlockRole } from "../../model/types.ts";
 import { blockRoles } from "../../model/units.ts";
+import type { PlannedCut } from "../planned_cut.ts";
 
 /** The architectures of llama.cpp that gprune writes. */
 export type GgufArchitecture =
@@ -80,6 +82,30 @@ export function whyNotKind(
     if (reason !== undefined) return reason;
   }
   return undefined;
+}
+
+/**
+ * Why an architecture will not hold what pruning makes of a model that it holds.
+ *
+ * @param kind The architecture
+ * @param architecture What the model computes
+ * @param cut How it is going to be pruned
+ * @returns The reason and what to do, as part of a sentence; undefined if it will
+ */
+export function whyNotAfter(
+  kind: GgufArchitecture,
+  { family }: Architecture,
+  { shape, structures }: PlannedCut,
+): string | undefined {
+  if (kind === "llama" || kind === "deci") return undefined;
+  if (shape === "adaptive") {
+    return `'${kind}' in llama.cpp has one size for all layers; use --shape uniform, or --format hf or onnx`;
+  }
+  // Where stock classes want whole heads, the uniform shape takes none.
+  const losesHeads = structures.includes("heads") && familyOf(family).headsInStream !== "fill";
+  return losesHeads && CHECKS[kind].includes(headsFillStream)
+    ? `'${kind}' in llama.cpp wants as many channels in heads as in the stream; use --structures ffn, or --format hf or onnx`
+    : undefined;
 }
 
 function activation(...known: readonly Architecture["activation"][]): Check {

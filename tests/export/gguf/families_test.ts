@@ -179,6 +179,20 @@ Deno.test("exportGguf() refuses layers of different sizes, and lost heads, where
     const directory = `${folder}/cut`;
     const { model } = await applyPlan(qwen3, planOf(qwen3, [{ ffnKept: [1] }]), { directory });
     await assertRejects(() => requireGguf(model), ExportError, "has one for all");
+    // The same is said before any work.
+    const both = ["ffn", "heads"] as const;
+    await assertRejects(
+      () => requireGguf(qwen3, { shape: "adaptive", structures: ["ffn"] }),
+      ExportError,
+      "use --shape uniform",
+    );
+    await requireGguf(qwen3, { shape: "uniform", structures: both });
+    const olmo2 = await randomFamily(`${folder}/olmo2`, held["olmo2"][1]);
+    await assertRejects(
+      () => requireGguf(olmo2, { shape: "uniform", structures: both }),
+      ExportError,
+      "use --structures ffn",
+    );
     const gpt2 = await randomFamily(`${folder}/gpt2`, held["gpt2"][1]);
     const kept = gpt2.architecture.layers.map(() => ({ keyValueHeadsKept: [1] }));
     const lost = await applyPlan(gpt2, planOf(gpt2, kept), { directory: `${folder}/lost` });
