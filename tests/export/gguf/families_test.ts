@@ -65,12 +65,12 @@ const held: Readonly<
   "gpt2": ["gpt2", { model_type: "gpt2", n_embd: 32, n_layer: 2, n_head: 4, n_positions: 128 }],
 };
 
-/** llama.cpp takes GELU from a table of float16. */
+/** llama.cpp takes GELU from a table of float16, which was off by 2.7e-3 at most when these were measured. */
 const tolerances: Readonly<Record<string, number>> = {
-  gptneox: 3e-2,
-  gpt2: 1e-2,
-  gemma2: 2e-2,
-  gemma3: 2e-2,
+  gptneox: 5e-3,
+  gpt2: 5e-3,
+  gemma2: 5e-3,
+  gemma3: 5e-3,
 };
 
 Deno.test({
