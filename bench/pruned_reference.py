@@ -33,9 +33,11 @@ def write(directory, out):
     result = {"transformers": transformers.__version__, "models": {}}
     tokens = [[25, 6, 42, 34, 41, 37, 4, 2, 17, 14, 0, 7], [31, 37, 9, 33, 17, 31, 40, 25, 34, 35, 29, 38]]
     for folder in sorted(pathlib.Path(directory).iterdir()):
-        name, logits = logits_of(folder, tokens)
+        vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+        own = [[token % vocabulary for token in row] for row in tokens]
+        name, logits = logits_of(folder, own)
         packed = base64.b64encode(numpy.ascontiguousarray(logits, dtype="<f4").tobytes()).decode()
-        result["models"][folder.name] = {"class": name, "tokens": tokens, "logits": packed}
+        result["models"][folder.name] = {"class": name, "tokens": own, "logits": packed}
     pathlib.Path(out).write_text(json.dumps(result))
 
 

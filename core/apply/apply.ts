@@ -6,7 +6,7 @@ import type { Statistics } from "../calibrate/types.ts";
 import { StatisticsError } from "../errors.ts";
 import type { RefitRow } from "../evaluate/report.ts";
 import type { Engine } from "../engine/types.ts";
-import { blockTensorName, familyOf } from "../model/families.ts";
+import { familyOf } from "../model/families.ts";
 import { blockTensors, openModel } from "../model/open.ts";
 import {
   bytesPerNumber,
@@ -18,7 +18,8 @@ import {
   type TensorEntry,
 } from "../model/safetensors.ts";
 import type { BlockRole, Model, Structure, TensorView } from "../model/types.ts";
-import { blockRoles, blockTensorShape, outerRoles, unitCount, unitCuts } from "../model/units.ts";
+import { joinParts, type StoredTensor, storedTensors } from "../model/stored.ts";
+import { blockTensorShape, outerRoles, unitCount, unitCuts } from "../model/units.ts";
 import type { LayerPlan, Plan, Refit } from "../plan/types.ts";
 import type { WorkOptions } from "../progress.ts";
 import { checkPlan } from "./check_plan.ts";
@@ -31,7 +32,12 @@ import {
 } from "./model_folder.ts";
 import { heldOutMoments, inputMoments, refitWeights } from "./moments.ts";
 import { refitLayer, type RefittedProjection } from "./refit.ts";
-import { refitSequentially, type ScaledNorm, type SequentialLayer } from "./sequential.ts";
+import {
+  refitSequentially,
+  refitsSequentially,
+  type ScaledNorm,
+  type SequentialLayer,
+} from "./sequential.ts";
 import {
   channelsOf,
   closingRoles,
@@ -47,7 +53,8 @@ import {
 export interface ApplyPlanOptions extends WorkOptions {
   /**
    * What runs blocks. With it the refit `lsq` of `gprune` goes block by block, from the pruned prefix to the dense
-   * model's streams; without it every layer is refitted by itself, as the published methods do.
+   * model's streams; without it every layer is refitted by itself, as the published methods do. So is every layer of a
+   * model whose blocks add in another way than Llama's; see `refitsSequentially`.
    */
   readonly engine?: Engine;
   /** Where to write the smaller model: a folder, made if it is missing. */
@@ -257,6 +264,7 @@ function sequenceOf(
   const own = refit === "lsq" && plan.request.method === "gprune";
   const cuts = plan.layers.some((layer) => cutKinds(model, layer).length > 0);
   if (!own || !cuts || engine === undefined || statistics?.windows === undefined) return undefined;
+  if (!refitsSequentially(model.architecture)) return undefined;
   const layers = refitSequentially(engine, model, plan, statistics, { signal, onProgress });
   return new LayerSequence(layers, refits);
 }
@@ -294,12 +302,12 @@ function outerEntries(job: Job): readonly [TensorEntry, ...TensorEntry[]] {
   const { model, dataType } = job;
   const family = familyOf(model.architecture.family);
   const ofBlocks = new Set(
-    model.architecture.layers.flatMap((_, layer) =>
-      blockRoles(model.architecture).map((role) => blockTensorName(family, role, layer))
+    model.architecture.layers.flatMap((shape, layer) =>
+      storedTensors(model.architecture, shape, layer).map(({ name }) => name)
     ),
   );
   const norm = family.outerTensors["finalNorm.weight"];
-  const first = outerRoles(model.architecture).map((role) => family.outerTensors[role]);
+  const first = outerRoles(model.architecture).flatMap((role) => family.outerTensors[role] ?? []);
   const rest = [...model.tensors.keys()].filter((name) =>
     !ofBlocks.has(name) && !first.includes(name)
   );
@@ -331,31 +339,96 @@ function layerEntries(job: Job, plan: LayerPlan): TensorEntry[] {
     refitted.set(roles.weight, structure);
     if (roles.hasBias) refitted.set(roles.bias, structure);
   }
-  return blockRoles(job.architecture).map((role) => {
+  const after = job.architecture.layers[plan.layer];
+  return storedTensors(job.architecture, after, plan.layer).map((stored) => {
+    if (!stored.plain) {
+      const view = model.tensors.get(stored.name)!;
+      const whole = stored.roles.every((role) => !slices.has(role) && !refitted.has(role));
+      if (whole && job.sequence === undefined) return copiedEntry(view, dataType);
+      return joinedEntry(
+        job,
+        plan,
+        stored,
+        (role) =>
+          partNumbers(job, plan, role, { kept: slices.get(role), structure: refitted.get(role) }),
+      );
+    }
+    const [role] = stored.roles;
     if (job.sequence !== undefined) return sequentialEntry(job, plan, role, slices.get(role));
     const view = tensors.get(role);
-    const shape = blockTensorShape(job.architecture, job.architecture.layers[plan.layer], role);
+    const { shape } = stored;
     const structure = refitted.get(role);
     if (view !== undefined && structure === undefined) {
       const kept = slices.get(role);
       return kept === undefined ? copiedEntry(view, dataType) : slicedEntry(view, kept, dataType);
     }
     const closing = tensors.get(role.replace(".bias", ".weight") as BlockRole)!;
-    const stored = outputDataType((view ?? closing).dataType, dataType) as FloatDataType;
-    const name = blockTensorName(familyOf(model.architecture.family), role, plan.layer);
+    const type = outputDataType((view ?? closing).dataType, dataType) as FloatDataType;
     const bytes = async () => {
-      if (structure === undefined) {
-        return new Uint8Array(numberCount(shape) * bytesPerNumber(stored));
-      }
-      const projection = await latestRefit(job, plan, structure);
-      const zeros = new Float32Array(numberCount(shape));
-      return encode(
-        role.endsWith(".weight") ? projection.weight : projection.bias ?? zeros,
-        stored,
-      );
+      if (structure === undefined) return new Uint8Array(numberCount(shape) * bytesPerNumber(type));
+      return encode(await refittedNumbers(job, plan, role, structure), type);
     };
-    return { name, shape, dataType: stored, bytes };
+    return { name: stored.name, shape, dataType: type, bytes };
   });
+}
+
+/** What the refit of a layer by itself makes of a closing projection or its bias. */
+async function refittedNumbers(
+  job: Job,
+  plan: LayerPlan,
+  role: BlockRole,
+  structure: Structure,
+): Promise<Float32Array> {
+  const projection = await latestRefit(job, plan, structure);
+  if (role.endsWith(".weight")) return projection.weight;
+  const shape = blockTensorShape(job.architecture, job.architecture.layers[plan.layer], role);
+  return projection.bias ?? new Float32Array(numberCount(shape));
+}
+
+/** The numbers of a part of a tensor after the cut; undefined where they are as they were. */
+async function partNumbers(
+  job: Job,
+  plan: LayerPlan,
+  role: BlockRole,
+  { kept, structure }: {
+    readonly kept?: Parameters<typeof sliceBytes>[2];
+    readonly structure?: Structure;
+  },
+): Promise<Float32Array | undefined> {
+  const fitted = await job.sequence?.fitted(plan.layer, role);
+  if (fitted !== undefined) return fitted;
+  if (job.sequence === undefined && structure !== undefined) {
+    return await refittedNumbers(job, plan, role, structure);
+  }
+  if (kept === undefined) return undefined;
+  const view = blockTensors(job.model, plan.layer).get(role)!;
+  return sliceNumbers(await readTensor(view), view.shape, kept);
+}
+
+/** A tensor of several parts, or of one that is stored turned; bytes are copied where no part has changed. */
+function joinedEntry(
+  { model, architecture, dataType }: Job,
+  plan: LayerPlan,
+  stored: StoredTensor,
+  numbersOf: (role: BlockRole) => Promise<Float32Array | undefined>,
+): TensorEntry {
+  const view = model.tensors.get(stored.name)!;
+  const type = outputDataType(view.dataType, dataType) as FloatDataType;
+  const tensors = blockTensors(model, plan.layer);
+  const bytes = async () => {
+    const parts = new Map<BlockRole, Float32Array>();
+    for (const role of stored.roles) {
+      const numbers = await numbersOf(role);
+      if (numbers !== undefined) parts.set(role, numbers);
+    }
+    if (parts.size === 0) return await copiedEntry(view, dataType).bytes();
+    for (const role of stored.roles) {
+      if (!parts.has(role)) parts.set(role, await readTensor(tensors.get(role)!));
+    }
+    const shape = architecture.layers[plan.layer];
+    return encode(joinParts(stored, parts, { architecture, shape }), type);
+  };
+  return { name: stored.name, shape: stored.shape, dataType: type, bytes };
 }
 
 /** A tensor that the refit block by block may or may not have touched. */

@@ -58,19 +58,21 @@ export function configAfter(
     readonly dataType: OutputDataType;
   },
 ): Record<string, unknown> {
-  const { layers, biases = [], headSize, family } = after.architecture;
+  const { layers, biases = [], family } = after.architecture;
   const { per_layer_config: _, ...config } = withDataType(model.config, after.dataType);
   const largest = (size: (shape: LayerShape) => number) => Math.max(...layers.map(size));
   const alike = new Set(layers.map((shape) => JSON.stringify(fieldsOf(shape)))).size === 1;
   const switches = familyOf(family).biases.filter(({ configKey, roles }) =>
     configKey !== undefined && roles.every((role) => biases.includes(role))
   );
+  const sizes = {
+    ffnWidth: largest(({ ffnWidth }) => ffnWidth),
+    queryHeads: largest(({ queryHeads }) => queryHeads),
+    keyValueHeads: largest(({ keyValueHeads }) => keyValueHeads),
+  };
   return {
     ...config,
-    intermediate_size: largest(({ ffnWidth }) => ffnWidth),
-    num_attention_heads: largest(({ queryHeads }) => queryHeads),
-    num_key_value_heads: largest(({ keyValueHeads }) => keyValueHeads),
-    head_dim: headSize,
+    ...sizeFields(after.architecture, sizes),
     ...Object.fromEntries(switches.map(({ configKey }) => [configKey, true])),
     ...(alike ? {} : {
       per_layer_config: Object.fromEntries(
@@ -89,6 +91,28 @@ export function configAfter(
       refit: after.refit,
       sparsity: plan.result.sparsity,
     },
+  };
+}
+
+/**
+ * The fields of a config for the sizes of its layers, by the names that the family gives them.
+ *
+ * @param architecture What the model computes
+ * @param shape Sizes that all layers have or fit into
+ * @returns Fields; families whose heads fill the stream say the size of a head only where they do not
+ */
+export function sizeFields(
+  { family: modelType, headSize, hiddenSize }: Architecture,
+  shape: LayerShape,
+): Readonly<Record<string, number>> {
+  const { configKeys = {}, headsInStream } = familyOf(modelType);
+  const headsFillStream = headsInStream === "fill";
+  const filled = headsFillStream && shape.queryHeads * headSize === hiddenSize;
+  return {
+    [configKeys.intermediate_size ?? "intermediate_size"]: shape.ffnWidth,
+    [configKeys.num_attention_heads ?? "num_attention_heads"]: shape.queryHeads,
+    ...(headsFillStream ? {} : { num_key_value_heads: shape.keyValueHeads }),
+    ...(filled ? {} : { head_dim: headSize }),
   };
 }
 

@@ -3,6 +3,7 @@
  * @module
  */
 import { ExportError } from "../errors.ts";
+import { decimalFields, stringifyWithDecimals } from "../model/config/decimals.ts";
 import {
   bytesPerNumber,
   encode,
@@ -78,8 +79,8 @@ export function outputDataType(stored: DataType, wanted: OutputDataType): DataTy
 export function copiedEntry(view: TensorView, wanted: OutputDataType): TensorEntry {
   const dataType = outputDataType(view.dataType, wanted);
   const { name, shape } = view;
-  const bytes = () =>
-    dataType === view.dataType ? rawPieces(view) : convertedPieces(view, dataType as FloatDataType);
+  const raw = dataType === view.dataType && view.layout === undefined;
+  const bytes = () => raw ? rawPieces(view) : convertedPieces(view, dataType as FloatDataType);
   return { name, shape, dataType, bytes };
 }
 
@@ -159,7 +160,10 @@ export async function writeCompanions(
   }
   // What is said there about ONNX files is said of the files beside it, which are not those of another folder.
   const { "transformers.js_config": _, ...own } = config;
-  await writeJson(`${directory}/config.json`, own);
+  const source = await Deno.readTextFile(`${model.folder}/config.json`).catch(() => "{}");
+  const text = stringifyWithDecimals(own, decimalFields(source));
+  const path = `${directory}/config.json`;
+  await writing(path, () => Deno.writeTextFile(path, `${text}\n`));
 }
 
 async function makeFolder(directory: string, model: Model): Promise<void> {

@@ -18,8 +18,15 @@ import { multiplyTransposed, transpose, whole } from "../linear/product.ts";
 import { leastOnLine } from "../linear/least.ts";
 import { blockTensors, outerTensor } from "../model/open.ts";
 import { memoryTensor, readTensor } from "../model/safetensors.ts";
-import type { BlockRole, BlockTensors, LayerShape, Model, Structure } from "../model/types.ts";
-import { unitCount } from "../model/units.ts";
+import type {
+  Architecture,
+  BlockRole,
+  BlockTensors,
+  LayerShape,
+  Model,
+  Structure,
+} from "../model/types.ts";
+import { blockRoles, unitCount } from "../model/units.ts";
 import type { LayerPlan, Plan } from "../plan/types.ts";
 import type { WorkOptions } from "../progress.ts";
 import { prunedBlockTensors } from "./pruned_block.ts";
@@ -60,11 +67,26 @@ export interface SequentialLayer {
 
 const readers = {
   before: {
-    norm: "attentionNorm.weight",
+    norm: "attentionNorm",
     roles: ["q_proj.weight", "k_proj.weight", "v_proj.weight"],
   },
-  middle: { norm: "ffnNorm.weight", roles: ["gate_proj.weight", "up_proj.weight"] },
+  middle: { norm: "ffnNorm", roles: ["gate_proj.weight", "up_proj.weight"] },
 } as const;
+
+/**
+ * Whether a model can be refitted block by block. The fits take what a closing projection gives as what is added to the
+ * stream, and the FFN's input as the stream after attention. Norms after the projections (OLMo 2, Gemma 2 and 3) make
+ * the first untrue, a parallel residual (GPT-NeoX) the second: there each layer is refitted by itself, against its own
+ * dense output in front of any norm, which holds for every family.
+ *
+ * @param architecture What the model computes
+ * @returns True where blocks add as Llama's do
+ */
+export function refitsSequentially(architecture: Architecture): boolean {
+  const roles = blockRoles(architecture);
+  return architecture.parallelResidual === undefined &&
+    !roles.includes("attentionPostNorm.weight") && !roles.includes("ffnPostNorm.weight");
+}
 
 /**
  * Refits a pruned model block by block, first to last.
@@ -122,7 +144,10 @@ async function scaleFinalNorm(
   pace: Pace,
 ): Promise<ScaledNorm | undefined> {
   const before = await readTensor(outerTensor(model, "finalNorm.weight"));
-  const scaled = (scale: number) => before.map((weight) => weight * scale);
+  // What is stored may be the weight less an offset; a LayerNorm's bias stays as it is.
+  const { normOffset = 0 } = model.architecture;
+  const scaled = (scale: number) =>
+    before.map((weight) => (weight + normOffset) * scale - normOffset);
   const lossAt = async (scale: number) => {
     await pace();
     return await streams.loss(memoryTensor([before.length], scaled(scale)));
@@ -253,7 +278,11 @@ async function fitReaders(
 ): Promise<void> {
   const { hiddenSize } = block.architecture;
   const { norm, roles } = readers[place];
-  const { fit, judge } = await streams.fitStream(place, block.tensors.get(norm)!);
+  const { fit, judge } = await streams.fitStream(
+    place,
+    block.tensors.get(`${norm}.weight`)!,
+    block.tensors.get(`${norm}.bias`),
+  );
   const identity = new Float64Array(hiddenSize * hiddenSize);
   for (let j = 0; j < hiddenSize; j++) identity[j * (hiddenSize + 1)] = 1;
   const map = await fitWeights(identity, fit, { ridge: sequentialRidge, pace });

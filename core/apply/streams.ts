@@ -84,7 +84,7 @@ export class StreamPair {
     const pair = new StreamPair(engine, model, batches, weights, stores, signal);
     const embedding = await engine.openEmbedding(model);
     for (const [index, { windows }] of batches.entries()) {
-      const embedded = await embedding.lookup(joinWindows(windows));
+      const embedded = await embedding.lookup(joinWindows(windows), { length: windows[0].length });
       await pair.#dense.put(index, embedded);
       await pair.#now.put(index, embedded);
     }
@@ -193,13 +193,14 @@ export class StreamPair {
    *
    * @param place Before the block, or between attention and FFN
    * @param norm The norm's weight, `[hidden]`
+   * @param bias The norm's bias, `[hidden]`, if it has one
    * @returns Sums
    */
-  async fitStream(place: "before" | "middle", norm: Tensor): Promise<FitPair> {
+  async fitStream(place: "before" | "middle", norm: Tensor, bias?: Tensor): Promise<FitPair> {
     const [from, to] = place === "before"
       ? [this.#now, this.#dense]
       : [this.#nowMiddle, this.#denseMiddle];
-    const opened = await this.#engine.openStreamFit(this.#model.architecture, norm);
+    const opened = await this.#engine.openStreamFit(this.#model.architecture, norm, bias);
     try {
       return await this.#sum(async (index) => {
         const now = await from.get(index);
@@ -274,17 +275,19 @@ export class StreamPair {
   }
 
   /**
-   * 1 / root mean square of each token's stream: what follows is normed, so that an error counts by its share of the
+   * 1 / root mean square (of a model with LayerNorm: 1 / standard deviation) of each token's stream: what follows is normed, so that an error counts by its share of the
    * stream.
    */
   #tokenScale(stream: Float32Array): Float32Array {
-    const { hiddenSize, normEpsilon } = this.#model.architecture;
+    const { hiddenSize, normEpsilon, norm } = this.#model.architecture;
     return Float32Array.from({ length: stream.length / hiddenSize }, (_, token) => {
-      let energy = 0;
+      let [sum, energy] = [0, 0];
       for (let at = token * hiddenSize; at < (token + 1) * hiddenSize; at++) {
+        sum += stream[at];
         energy += stream[at] * stream[at];
       }
-      return 1 / Math.sqrt(energy / hiddenSize + normEpsilon);
+      const mean = norm === "layer" ? sum / hiddenSize : 0;
+      return 1 / Math.sqrt(energy / hiddenSize - mean * mean + normEpsilon);
     });
   }
 }

@@ -120,7 +120,10 @@ async function embed(
   const embedding = await engine.openEmbedding(model);
   try {
     for (const [index, { windows }] of batches.entries()) {
-      await store.put(index, await embedding.lookup(joinWindows(windows)));
+      await store.put(
+        index,
+        await embedding.lookup(joinWindows(windows), { length: windows[0].length }),
+      );
     }
   } finally {
     await embedding.close();

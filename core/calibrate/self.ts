@@ -114,7 +114,8 @@ async function continueTexts(
   const caches: (KeyValueCache | undefined)[] = blocks.map(() => undefined);
   const length = group[0].tokens.length;
   for (let at = 0; at + 1 < length; at++) {
-    let hidden: Stream = await embedding.lookup(group.map(({ tokens }) => tokens[at]));
+    const now = group.map(({ tokens }) => tokens[at]);
+    let hidden: Stream = await embedding.lookup(now, { length: 1, first: at });
     let logits: Float32Array;
     try {
       for (const [layer, block] of blocks.entries()) {

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { attentionKinds } from "../model/config/attention.ts";
 import { StatisticsError } from "../errors.ts";
 import { readSafetensorsHeader, type TensorEntry, writeSafetensors } from "../model/safetensors.ts";
 import { readTensor, readTensorBytes } from "../model/tensor_reader.ts";
@@ -26,6 +27,7 @@ const layerShape = z.object({
   ffnWidth: z.number().int().positive(),
   keyValueHeads: z.number().int().positive(),
   queryHeads: z.number().int().positive(),
+  attention: z.enum(attentionKinds).optional(),
 });
 const words = z.object({
   schema: z.literal("gprune.statistics/1"),

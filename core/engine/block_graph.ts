@@ -2,6 +2,7 @@
  * The graph that runs one block by itself, and what goes into it at every run.
  * @module
  */
+import { layerAttention, type SequenceValues } from "../onnx/attention.ts";
 import { addBlock, type BlockValues } from "../onnx/block.ts";
 import { GraphBuilder, type Value } from "../onnx/graph.ts";
 import { addCross, addGram, addSums } from "../onnx/sums.ts";
@@ -43,8 +44,7 @@ function loneBlock(
   const input = graph.input("hidden", "F32", ["batch", "length", hiddenSize]);
   const sequence = {
     dimensions: graph.input("dimensions", "I64", [3]),
-    cosine: graph.input("cosine", "F32", ["positions", headSize / 2]),
-    sine: graph.input("sine", "F32", ["positions", headSize / 2]),
+    ...rotationInputs(graph, architecture, shape),
     positions: graph.input("position", "I64", [1]),
     lastIndices: graph.input("lastIndices", "I32", ["batch"]),
     totalLength: graph.input("totalLength", "I32", []),
@@ -70,6 +70,22 @@ function loneBlock(
   }
   const unflatten = (value: Value) => graph.node("Reshape", [value, sequence.dimensions]);
   return { graph, block, stream, unflatten };
+}
+
+/** A lone block has one pair of tables, whichever its rotation is; none where it rotates nothing. */
+function rotationInputs(
+  graph: GraphBuilder,
+  architecture: BlockSpecification["architecture"],
+  shape: BlockSpecification["shape"],
+): Pick<SequenceValues, "rotation" | "localRotation"> {
+  const { rotary, isLocalRotary } = layerAttention(architecture, shape);
+  if (rotary === undefined) return {};
+  const sizes = ["positions", rotary.inverseFrequencies.length];
+  const tables = {
+    cosine: graph.input("cosine", "F32", sizes),
+    sine: graph.input("sine", "F32", sizes),
+  };
+  return isLocalRotary ? { localRotation: tables } : { rotation: tables };
 }
 
 /**
@@ -129,20 +145,19 @@ export function fittingGraph(
  *
  * @param hidden The residual stream, `[batch, length, hidden]`
  * @param sizes The sizes of this run
- * @param rotations Tables of all positions
+ * @param rotations Tables of all positions; undefined where the block rotates nothing
  * @returns Feeds by input name
  */
 export function runFeeds(
   hidden: Float32Array,
   { batch, length, past }: RunSizes,
-  rotations: RotationTables,
+  rotations: RotationTables | undefined,
 ): Readonly<Record<string, Feed>> {
   const total = past + length;
   return {
     hidden: floats(hidden, [batch, length, hidden.length / batch / length]),
     dimensions: integers([batch, length, -1]),
-    cosine: rotations.cosine,
-    sine: rotations.sine,
+    ...rotations,
     position: integers([past]),
     lastIndices: shortIntegers(new Int32Array(batch).fill(total - 1)),
     totalLength: shortIntegers(Int32Array.of(total), []),

@@ -33,7 +33,7 @@ export function checkedEngine(engine: Engine, openReference: () => Promise<Engin
       await check(specification);
       return await engine.openFittingBlock(specification, structure);
     },
-    openStreamFit: (architecture, norm) => engine.openStreamFit(architecture, norm),
+    openStreamFit: (...inputs) => engine.openStreamFit(...inputs),
     openEmbedding: (model) => engine.openEmbedding(model),
     openHead: (model, finalNorm) => engine.openHead(model, finalNorm),
     close: () => engine.close(),

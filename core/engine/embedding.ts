@@ -1,12 +1,13 @@
 /**
- * The embedding: rows of a table, from memory while it is small and from its file otherwise.
+ * The embedding: rows of a table, from memory while it is small and from its file otherwise; scaled, and with rows of the
+ * learned positions, where the model says so.
  * @module
  */
 import { EngineError } from "../errors.ts";
 import { outerTensor } from "../model/open.ts";
 import { readRows, readTensor } from "../model/tensor_reader.ts";
 import type { Model } from "../model/types.ts";
-import type { Embedding } from "./types.ts";
+import type { Embedding, TextPlace } from "./types.ts";
 
 /** Bytes of the table in float32 up to which it is kept in memory. */
 const TABLE_LIMIT = 256 * 1024 * 1024;
@@ -19,12 +20,13 @@ const TABLE_LIMIT = 256 * 1024 * 1024;
  * @throws {ModelError} if its table cannot be read
  */
 export async function openEmbedding(model: Model): Promise<Embedding> {
-  const { hiddenSize, vocabularySize } = model.architecture;
+  const { hiddenSize, vocabularySize, embeddingScale, positionOffset } = model.architecture;
+  let positions = positionOffset === undefined ? undefined : await learnedPositions(model);
   const tensor = outerTensor(model, "embedding.weight");
   const small = 4 * vocabularySize * hiddenSize <= TABLE_LIMIT;
   let table = small ? await readTensor(tensor) : undefined;
   return {
-    lookup: async (tokens) => {
+    lookup: async (tokens, at) => {
       checkTokens(tokens, vocabularySize);
       const rows = new Float32Array(tokens.length * hiddenSize);
       const known = new Map<number, Float32Array>();
@@ -37,13 +39,53 @@ export async function openEmbedding(model: Model): Promise<Embedding> {
         }
         rows.set(row, index * hiddenSize);
       }
+      if (embeddingScale !== undefined) {
+        const scale = Math.fround(embeddingScale);
+        for (let index = 0; index < rows.length; index++) rows[index] *= scale;
+      }
+      if (positions !== undefined) addPositions(rows, tokens.length, positions, model, at);
       return rows;
     },
     close: () => {
       table = undefined;
+      positions = undefined;
       return Promise.resolve();
     },
   };
+}
+
+/** The rows from position 0 on, `[maxPositions, hidden]`. */
+async function learnedPositions(model: Model): Promise<Float32Array> {
+  const { maxPositions, positionOffset = 0 } = model.architecture;
+  return await readRows(outerTensor(model, "positions.weight"), positionOffset, maxPositions);
+}
+
+function addPositions(
+  rows: Float32Array,
+  tokens: number,
+  positions: Float32Array,
+  { architecture: { hiddenSize, maxPositions } }: Model,
+  at: TextPlace | undefined,
+): void {
+  if (at === undefined) {
+    throw new EngineError(
+      "Cannot embed tokens: this model has learned positions, and nothing says where the tokens stand",
+    );
+  }
+  const { length, first = 0 } = at;
+  if (first + length > maxPositions) {
+    throw new EngineError(
+      `Cannot embed the token at position ${
+        first + length - 1
+      }: the model has learned ${maxPositions} positions; use a shorter --seq-len`,
+    );
+  }
+  for (let token = 0; token < tokens; token++) {
+    const position = first + token % length;
+    for (let channel = 0; channel < hiddenSize; channel++) {
+      rows[token * hiddenSize + channel] += positions[position * hiddenSize + channel];
+    }
+  }
 }
 
 function checkTokens(tokens: ArrayLike<number>, vocabularySize: number): void {

@@ -69,5 +69,5 @@ export async function embedWindows(
   embedding: Embedding,
   windows: readonly Int32Array[],
 ): Promise<Float32Array> {
-  return await embedding.lookup(joinWindows(windows));
+  return await embedding.lookup(joinWindows(windows), { length: windows[0]?.length ?? 0 });
 }

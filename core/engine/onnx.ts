@@ -4,6 +4,7 @@
  */
 import { OptionError } from "../errors.ts";
 import type { RotaryEmbedding } from "../model/types.ts";
+import { layerAttention } from "../onnx/attention.ts";
 import { openEmbedding } from "./embedding.ts";
 import { type BlockSurroundings, openBlock } from "./onnx_block.ts";
 import { openCachedBlock } from "./onnx_cached_block.ts";
@@ -34,9 +35,11 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
   }
   await loadRuntime();
   const tables = new WeakMap<RotaryEmbedding, Rotations>();
-  const surroundings = ({ architecture }: BlockSpecification): BlockSurroundings => {
-    const known = tables.get(architecture.rotary) ?? new Rotations(architecture.rotary);
-    tables.set(architecture.rotary, known);
+  const surroundings = ({ architecture, shape }: BlockSpecification): BlockSurroundings => {
+    const { rotary } = layerAttention(architecture, shape);
+    if (rotary === undefined) return { threads, rotations: () => undefined };
+    const known = tables.get(rotary) ?? new Rotations(rotary);
+    tables.set(rotary, known);
     return { threads, rotations: (positions) => known.upTo(positions) };
   };
   return {
@@ -45,8 +48,8 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
     openBlock: async (specification) => await openBlock(specification, surroundings(specification)),
     openFittingBlock: async (specification, structure) =>
       await openFittingBlock(specification, structure, surroundings(specification)),
-    openStreamFit: async (architecture, norm) =>
-      await openStreamFit(architecture, norm, { threads }),
+    openStreamFit: async (architecture, norm, bias) =>
+      await openStreamFit(architecture, norm, { threads, bias }),
     openCachedBlock: async (specification) =>
       await openCachedBlock(specification, surroundings(specification)),
     openEmbedding,

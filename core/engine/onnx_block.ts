@@ -7,7 +7,7 @@ import { BLOCK_NAME, blockGraph, runFeeds } from "./block_graph.ts";
 import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, openSession, type Session } from "./runtime.ts";
 import type { Block, BlockSpecification, BlockSums } from "./types.ts";
-import { goalOf, rootFolder, weightFeeds } from "./weights.ts";
+import { goalOf, mappableTensors, rootFolder, weightFeeds } from "./weights.ts";
 
 /** Bytes of attention scores that one run may make; larger batches are run in parts. */
 const SCORE_LIMIT = 256 * 1024 * 1024;
@@ -16,22 +16,23 @@ const SCORE_LIMIT = 256 * 1024 * 1024;
 export interface BlockSurroundings {
   /** Threads inside an operation. */
   readonly threads: number;
-  /** Rotation tables of at least so many positions. */
-  readonly rotations: (positions: number) => RotationTables;
+  /** Rotation tables of at least so many positions; undefined where the block rotates nothing. */
+  readonly rotations: (positions: number) => RotationTables | undefined;
 }
 
 /**
  * Prepares a block to run whole texts.
  *
- * @param specification The block
+ * @param given The block
  * @param surroundings Threads and rotation tables
  * @returns The block; close it after use
  * @throws {EngineError} if ONNX Runtime is missing or refuses the block
  */
 export async function openBlock(
-  specification: BlockSpecification,
+  given: BlockSpecification,
   surroundings: BlockSurroundings,
 ): Promise<Block> {
+  const specification = { ...given, tensors: await mappableTensors(given.tensors) };
   const session = await openBlockSession(specification, "whole", surroundings.threads);
   const weights = weightFeeds(BLOCK_NAME, specification.tensors);
   return {

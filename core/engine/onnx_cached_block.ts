@@ -9,7 +9,7 @@ import { checkHidden } from "./checks.ts";
 import { type BlockSurroundings, openBlockSession } from "./onnx_block.ts";
 import { type Feed, floats } from "./runtime.ts";
 import type { BlockOutput, BlockSpecification, CachedBlock, KeyValueCache } from "./types.ts";
-import { weightFeeds } from "./weights.ts";
+import { mappableTensors, weightFeeds } from "./weights.ts";
 
 /** Positions that a cache starts with; it doubles when it is full. */
 const FIRST_CAPACITY = 64;
@@ -17,15 +17,16 @@ const FIRST_CAPACITY = 64;
 /**
  * Prepares a block to continue texts token by token. It reports no sums, whatever the specification says.
  *
- * @param specification The block
+ * @param given The block
  * @param surroundings Threads and rotation tables
  * @returns The block; close it after use
  * @throws {EngineError} if ONNX Runtime is missing or refuses the block
  */
 export async function openCachedBlock(
-  specification: BlockSpecification,
+  given: BlockSpecification,
   surroundings: BlockSurroundings,
 ): Promise<CachedBlock> {
+  const specification = { ...given, tensors: await mappableTensors(given.tensors) };
   const silent = { ...specification, capture: "none" } as const;
   const session = await openBlockSession(silent, "cached", surroundings.threads);
   const weights = weightFeeds(BLOCK_NAME, specification.tensors);

@@ -11,22 +11,23 @@ import { checkHidden } from "./checks.ts";
 import { type BlockSurroundings, textsTogether } from "./onnx_block.ts";
 import { type Feed, floats, openSession } from "./runtime.ts";
 import type { BlockSpecification, FitSums, FittingBlock, StreamFit } from "./types.ts";
-import { goalOf, rootFolder, weightFeeds, weightReference } from "./weights.ts";
+import { goalOf, mappableTensors, rootFolder, weightFeeds, weightReference } from "./weights.ts";
 
 /**
  * Prepares a block for fitting one of its closing projections.
  *
- * @param specification The block
+ * @param given The block
  * @param structure Which projection: `o_proj` of `heads`, `down_proj` of `ffn`
  * @param surroundings What blocks of the engine share
  * @returns The block
  * @throws {EngineError} if ONNX Runtime refuses the graph or a weight
  */
 export async function openFittingBlock(
-  specification: BlockSpecification,
+  given: BlockSpecification,
   structure: Structure,
   surroundings: BlockSurroundings,
 ): Promise<FittingBlock> {
+  const specification = { ...given, tensors: await mappableTensors(given.tensors) };
   const { architecture, shape } = specification;
   const tensors = [...specification.tensors.values()];
   const session = await openSession(
@@ -67,28 +68,27 @@ export async function openFittingBlock(
  *
  * @param architecture The model's description
  * @param norm The norm's weight, `[hidden]`
- * @param options Threads inside an operation
+ * @param options Threads inside an operation; the norm's bias, `[hidden]`
  * @returns The fit
  * @throws {EngineError} if ONNX Runtime refuses the graph or the weight
  */
 export async function openStreamFit(
   architecture: Architecture,
   norm: Tensor,
-  options: { readonly threads: number },
+  options: { readonly threads: number; readonly bias?: Tensor },
 ): Promise<StreamFit> {
   const { hiddenSize } = architecture;
   const graph = new GraphBuilder();
   const weight = graph.weight("norm.weight", weightReference(norm));
+  const bias = options.bias && graph.weight("norm.bias", weightReference(options.bias));
   const scale = graph.input("tokenScale", "F32", ["tokens", 1]);
   const normed = (name: string) =>
     graph.node("Mul", [
-      addNorm(
-        graph,
-        architecture,
-        graph.input(name, "F32", ["tokens", hiddenSize]),
+      addNorm(graph, architecture, graph.input(name, "F32", ["tokens", hiddenSize]), {
+        name: `${name}.normed`,
         weight,
-        `${name}.normed`,
-      ),
+        bias,
+      }),
       scale,
     ]);
   const [input, target] = [normed("now"), normed("wanted")];

@@ -105,6 +105,9 @@ async function openHeadSession(
     architecture,
     hidden: graph.input("hidden", "F32", ["rows", architecture.hiddenSize]),
     finalNorm: weightReference(finalNorm),
+    finalNormBias: architecture.norm === "layer"
+      ? weightReference(outerTensor(model, "finalNorm.bias"))
+      : undefined,
     outputHead: weightReference(outputHead),
   });
   if (purpose === "logits") {

@@ -81,8 +81,9 @@ export function resilientEngine(
         close: () => held.close(),
       };
     },
-    openStreamFit: async (architecture, norm): Promise<StreamFit> => {
-      const held = await Held.open(state, (engine) => engine.openStreamFit(architecture, norm));
+    openStreamFit: async (architecture, norm, bias): Promise<StreamFit> => {
+      const open = (engine: Engine) => engine.openStreamFit(architecture, norm, bias);
+      const held = await Held.open(state, open);
       return {
         run: (...inputs) => held.use((fit) => fit.run(...inputs)),
         close: () => held.close(),
@@ -91,7 +92,7 @@ export function resilientEngine(
     openEmbedding: async (model): Promise<Embedding> => {
       const held = await Held.open(state, (engine) => engine.openEmbedding(model));
       return {
-        lookup: (tokens) => held.use((embedding) => embedding.lookup(tokens)),
+        lookup: (...inputs) => held.use((embedding) => embedding.lookup(...inputs)),
         close: () => held.close(),
       };
     },

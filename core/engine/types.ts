@@ -203,10 +203,23 @@ export interface CachedBlock {
   close(): Promise<void>;
 }
 
-/** What comes before the blocks: rows of the embedding. */
+/** Where tokens stand in their texts: models with learned positions need to know. */
+export interface TextPlace {
+  /** Tokens of each text, one text after the other. */
+  readonly length: number;
+  /** The position of each text's first token; 0 if absent. */
+  readonly first?: number;
+}
+
+/** What comes before the blocks: rows of the embedding, and of the learned positions where there are any. */
 export interface Embedding {
-  /** The rows of the tokens, `[tokens, hidden]`. */
-  lookup(tokens: ArrayLike<number>): Promise<Float32Array>;
+  /**
+   * The rows of the tokens, `[tokens, hidden]`.
+   *
+   * @param tokens Token numbers
+   * @param at Where they stand; only models without learned positions can do without
+   */
+  lookup(tokens: ArrayLike<number>, at?: TextPlace): Promise<Float32Array>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }
@@ -242,8 +255,8 @@ export interface Engine {
   openCachedBlock(specification: BlockSpecification): Promise<CachedBlock>;
   /** Prepares a block, one of whose closing projections is to be fitted; `capture` is not looked at. */
   openFittingBlock(specification: BlockSpecification, structure: Structure): Promise<FittingBlock>;
-  /** Prepares the fit of normed streams; the tensor is the norm's weight, `[hidden]`. */
-  openStreamFit(architecture: Architecture, norm: Tensor): Promise<StreamFit>;
+  /** Prepares the fit of normed streams; the tensors are the norm's weight and, of a LayerNorm, its bias, `[hidden]`. */
+  openStreamFit(architecture: Architecture, norm: Tensor, bias?: Tensor): Promise<StreamFit>;
   /** Prepares the embedding. */
   openEmbedding(model: Model): Promise<Embedding>;
   /** Prepares final norm and output head; with another weight for the norm, `[hidden]`, where one is given. */

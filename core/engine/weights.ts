@@ -3,7 +3,7 @@
  * @module
  */
 import { EngineError } from "../errors.ts";
-import { isView } from "../model/tensor_reader.ts";
+import { isView, memoryTensor, readTensor } from "../model/tensor_reader.ts";
 import type { BlockTensors, Tensor, TensorView } from "../model/types.ts";
 import type { BlockPiece, BlockWeights } from "../onnx/block.ts";
 import type { WeightReference } from "../onnx/graph.ts";
@@ -35,6 +35,24 @@ export function goalOf(tensors: Iterable<Tensor>): "speed" | "memory" {
   let bytes = 0;
   for (const { shape } of tensors) bytes += 4 * shape.reduce((product, size) => product * size, 1);
   return bytes <= SPEED_LIMIT ? "speed" : "memory";
+}
+
+/**
+ * Tensors that a graph can be told of: those that lie between others' numbers in their file, which cannot be mapped, are
+ * read into memory.
+ *
+ * @param tensors The tensors of a block
+ * @returns The same, some of them in memory
+ * @throws {ModelError} if one cannot be read
+ */
+export async function mappableTensors(tensors: BlockTensors): Promise<BlockTensors> {
+  const result = new Map(tensors);
+  for (const [role, tensor] of tensors) {
+    if (!isView(tensor) || tensor.layout === undefined) continue;
+    checkType(tensor);
+    result.set(role, memoryTensor(tensor.shape, await readTensor(tensor)));
+  }
+  return result;
 }
 
 /**

@@ -106,8 +106,10 @@ async function openRunner(engine: Engine, model: Model): Promise<Runner> {
     throw error;
   }
   const caches: (KeyValueCache | undefined)[] = blocks.map(() => undefined);
+  let first = 0;
   const next = async (tokens: readonly number[]) => {
-    let hidden = await embedding.lookup(tokens);
+    let hidden = await embedding.lookup(tokens, { length: tokens.length, first });
+    first += tokens.length;
     for (const [layer, block] of blocks.entries()) {
       const output = await block.run(hidden, 1, tokens.length, caches[layer]);
       caches[layer] = output.cache;

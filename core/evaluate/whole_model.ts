@@ -123,7 +123,10 @@ async function embed(
   const embedding = await engine.openEmbedding(model);
   try {
     for (const [batch, texts] of batches.entries()) {
-      await store.put(batch, await embedding.lookup(joinWindows(texts)));
+      await store.put(
+        batch,
+        await embedding.lookup(joinWindows(texts), { length: texts[0].length }),
+      );
     }
   } finally {
     await embedding.close();

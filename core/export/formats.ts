@@ -9,8 +9,10 @@ import { ExportError, OptionError } from "../errors.ts";
 import { familyOf } from "../model/families.ts";
 import type { Architecture, Model } from "../model/types.ts";
 import type { WorkOptions } from "../progress.ts";
+import { llamaCppKinds, whyNotKind } from "./gguf/kinds.ts";
 import { ggufFileName, type GgufQuantization } from "./gguf/names.ts";
 import { onnxFiles, type OnnxQuantization } from "./onnx/names.ts";
+import type { PlannedCut } from "./planned_cut.ts";
 import type { RunnableFile } from "./runnable.ts";
 
 /** A format, as `--format` names it. */
@@ -78,7 +80,7 @@ export interface ExportFormat {
    *
    * @throws {ExportError} if it does not
    */
-  readonly check?: (model: Model) => Promise<void>;
+  readonly check?: (model: Model, cut?: PlannedCut) => Promise<void>;
   /**
    * Writes its files into a folder that holds config and tokenizer already.
    *
@@ -95,11 +97,6 @@ export interface ExportFormat {
   readonly open?: (path: string, model: Model) => Promise<RunnableFile>;
 }
 
-const stockClasses: Readonly<Record<string, string>> = {
-  llama: "LlamaForCausalLM",
-  mistral: "MistralForCausalLM",
-};
-
 const huggingFace: ExportFormat = {
   name: "hf",
   quantizations: ["none"],
@@ -110,7 +107,7 @@ const huggingFace: ExportFormat = {
     bias: biasWords(family),
   }),
   loadedBy: ({ uniform, family, zeroPadded = false }) => {
-    const stockClass = `\`${stockClasses[family] ?? "AutoModelForCausalLM"}\``;
+    const stockClass = `\`${familyOf(family).stockClass}\``;
     if (uniform) {
       return `All layers have the same sizes, so stock \`transformers\` loads this folder as ${stockClass}, and so does gprune.`;
     }
@@ -170,25 +167,33 @@ const gguf: ExportFormat = {
   name: "gguf",
   quantizations: ["f16", "q8_0", "q4_0"],
   available: true,
-  words: ({ activation }) => {
-    if (activation !== "silu") {
-      const none = `llama.cpp has no such model with activation ${activation}; use hf or onnx`;
+  words: (architecture) => {
+    const kind = llamaCppKinds[familyOf(architecture.family).name];
+    const reason = kind === undefined
+      ? "llama.cpp has no architecture for it"
+      : whyNotKind(kind, architecture);
+    if (kind === undefined || reason !== undefined) {
+      const none = `none: ${reason}; use hf or onnx`;
       return { uniform: none, adaptive: none, bias: none };
     }
     return {
-      uniform: "loads in llama.cpp as llama",
-      adaptive: "loads in llama.cpp as deci, with sizes for each layer",
-      bias: "has places for all of them",
+      uniform: `loads in llama.cpp as ${kind}`,
+      adaptive: kind === "llama"
+        ? "loads in llama.cpp as deci, with sizes for each layer"
+        : `none: ${kind} in llama.cpp has one size for all layers; use hf or onnx`,
+      bias: kind === "llama" ? "has places for all of them" : "has places for the family's own",
     };
   },
-  loadedBy: ({ uniform }) =>
-    `The \`.gguf\` files load in llama.cpp and the runtimes on it, as architecture \`${
-      uniform ? "llama" : "deci"
-    }\`.`,
+  loadedBy: ({ uniform, family }) => {
+    const kind = llamaCppKinds[familyOf(family).name] ?? "llama";
+    return `The \`.gguf\` files load in llama.cpp and the runtimes on it, as architecture \`${
+      kind === "llama" && !uniform ? "deci" : kind
+    }\`.`;
+  },
   file: ggufFileName,
-  check: async (model) => {
+  check: async (model, cut) => {
     const { requireGguf } = await import("./gguf/mod.ts");
-    await requireGguf(model);
+    await requireGguf(model, cut);
   },
   write: async (model, directory, { quantize, onNote, ...options }) => {
     const { exportGguf } = await import("./gguf/mod.ts");

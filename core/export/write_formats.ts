@@ -2,6 +2,7 @@
  * Several formats in one folder, as on the hub: config, tokenizer and card once, the weights of each format beside them.
  * @module
  */
+import type { PlannedCut } from "./planned_cut.ts";
 import { join } from "@std/path";
 import { type OutputDataType, writeCompanions } from "../apply/model_folder.ts";
 import { isUniform } from "../model/inspect.ts";
@@ -49,14 +50,16 @@ export function weightsFolder(
  *
  * @param model The model
  * @param targets What is asked for
+ * @param cut How it is going to be pruned; not at all if absent
  * @throws {ExportError} if one does not; the message names others
  */
 export async function requireHolders(
   model: Model,
   targets: readonly ExportTarget[],
+  cut?: PlannedCut,
 ): Promise<void> {
   for (const format of new Set(targets.map(({ format }) => format))) {
-    await exportFormats[format].check?.(model);
+    await exportFormats[format].check?.(model, cut);
   }
 }
 

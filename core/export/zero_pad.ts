@@ -9,12 +9,15 @@ import {
   withDataType,
   writeModelFolder,
 } from "../apply/model_folder.ts";
+import { sizeFields } from "../apply/config_after.ts";
 import { ExportError } from "../errors.ts";
-import { blockTensorName, familyOf } from "../model/families.ts";
+import { familyOf } from "../model/families.ts";
 import { encode, type FloatDataType, numberCount } from "../model/number_formats.ts";
 import type { TensorEntry } from "../model/safetensors.ts";
-import type { LayerShape, Model, TensorView } from "../model/types.ts";
-import { blockRoles, blockTensorShape } from "../model/units.ts";
+import { blockTensors } from "../model/open.ts";
+import { joinParts, type StoredTensor, storedTensors } from "../model/stored.ts";
+import type { BlockRole, LayerShape, Model, TensorView } from "../model/types.ts";
+import { blockTensorShape } from "../model/units.ts";
 import type { HuggingFaceOptions } from "./hf.ts";
 import { hasShape, readPaddedRows } from "./padding.ts";
 
@@ -40,8 +43,20 @@ export function paddedShape({ name, architecture }: Model): LayerShape {
     );
   }
   const largest = (size: (shape: LayerShape) => number) => Math.max(...layers.map(size));
+  const ffnWidth = largest(({ ffnWidth }) => ffnWidth);
+  if (familyOf(architecture.family).headsInStream === "fill") {
+    const heads = architecture.hiddenSize / architecture.headSize;
+    return { ffnWidth, keyValueHeads: heads, queryHeads: heads };
+  }
+  if (
+    architecture.queryKeyNorm === "all-heads" && !isAlike(layers.map((each) => each.queryHeads))
+  ) {
+    throw new ExportError(
+      `Cannot pad '${name}' with zeros: its queries are normed over all heads together, and heads of zeros would count; use --format onnx`,
+    );
+  }
   return {
-    ffnWidth: largest(({ ffnWidth }) => ffnWidth),
+    ffnWidth,
     keyValueHeads: largest(({ keyValueHeads }) => keyValueHeads),
     queryHeads: largest(({ queryHeads }) => queryHeads),
   };
@@ -65,34 +80,58 @@ export async function exportZeroPadded(
 ): Promise<void> {
   const { dataType = "keep", signal, onProgress, largestShard } = options;
   const shape = paddedShape(model);
-  const shapes = paddedTensorShapes(model, shape);
+  const padded = paddedTensors(model, shape);
   const entries = [...model.tensors.values()].map((view): TensorEntry => {
-    const wanted = shapes.get(view.name) ?? view.shape;
-    if (hasShape(view, wanted)) return copiedEntry(view, dataType);
-    const stored = outputDataType(view.dataType, dataType) as FloatDataType;
-    const bytes = () => paddedPieces(view, wanted, stored);
-    return { name: view.name, shape: wanted, dataType: stored, bytes };
+    const tensor = padded.get(view.name);
+    const wanted = tensor?.stored.shape ?? view.shape;
+    if (tensor === undefined || hasShape(view, wanted)) return copiedEntry(view, dataType);
+    const type = outputDataType(view.dataType, dataType) as FloatDataType;
+    const bytes = tensor.stored.plain
+      ? () => paddedPieces(view, wanted, type)
+      : async () => encode(await paddedParts(model, tensor, shape), type);
+    return { name: view.name, shape: wanted, dataType: type, bytes };
   });
-  const config = withOneSize(withDataType(model.config, dataType), shape);
+  const config = withOneSize(model, withDataType(model.config, dataType), shape);
   const folder = { config, entries, companionsOf: model };
   await writeModelFolder(directory, folder, { stage: "export", signal, onProgress, largestShard });
 }
 
-function paddedTensorShapes(
+function isAlike(sizes: readonly number[]): boolean {
+  return new Set(sizes).size === 1;
+}
+
+interface PaddedTensor {
+  readonly layer: number;
+  readonly stored: StoredTensor;
+}
+
+function paddedTensors(
   { architecture }: Model,
   shape: LayerShape,
-): ReadonlyMap<string, readonly number[]> {
-  const family = familyOf(architecture.family);
+): ReadonlyMap<string, PaddedTensor> {
   return new Map(
     architecture.layers.flatMap((_, layer) =>
-      blockRoles(architecture).map((role) =>
-        [
-          blockTensorName(family, role, layer),
-          blockTensorShape(architecture, shape, role),
-        ] as const
+      storedTensors(architecture, shape, layer).map((stored) =>
+        [stored.name, { layer, stored }] as const
       )
     ),
   );
+}
+
+/** Parts are padded each by itself, and put together again. */
+async function paddedParts(
+  model: Model,
+  { layer, stored }: PaddedTensor,
+  shape: LayerShape,
+): Promise<Float32Array> {
+  const { architecture } = model;
+  const tensors = blockTensors(model, layer);
+  const parts = new Map<BlockRole, Float32Array>();
+  for (const role of stored.roles) {
+    const wanted = blockTensorShape(architecture, shape, role);
+    parts.set(role, await readPaddedRows(tensors.get(role)!, wanted, 0, wanted[0]));
+  }
+  return joinParts(stored, parts, { architecture, shape });
 }
 
 async function* paddedPieces(
@@ -109,16 +148,18 @@ async function* paddedPieces(
 
 /** The sizes of a stock class; what the layers really have stays readable in gprune's own field. */
 function withOneSize(
+  { architecture }: Model,
   config: Readonly<Record<string, unknown>>,
-  { ffnWidth, keyValueHeads, queryHeads }: LayerShape,
+  shape: LayerShape,
 ): Record<string, unknown> {
-  const { per_layer_config: layers, gprune, ...rest } = config;
+  const { per_layer_config: layers, gprune, head_dim: headSize, ...rest } = config;
   const own = typeof gprune === "object" ? gprune : {};
   return {
     ...rest,
-    intermediate_size: ffnWidth,
-    num_attention_heads: queryHeads,
-    num_key_value_heads: keyValueHeads,
+    ...(headSize === undefined || familyOf(architecture.family).headsInStream === "fill"
+      ? {}
+      : { head_dim: headSize }),
+    ...sizeFields(architecture, shape),
     ...(layers === undefined ? {} : { gprune: { ...own, zero_padded_from: layers } }),
   };
 }

@@ -86,7 +86,10 @@ export class HeldOutRuns {
   async embed(store: ActivationStore): Promise<void> {
     const embedding = await this.#engine.openEmbedding(this.#model);
     for (const [index, { windows }] of this.#batches.entries()) {
-      await store.put(index, await embedding.lookup(joinWindows(windows)));
+      await store.put(
+        index,
+        await embedding.lookup(joinWindows(windows), { length: windows[0].length }),
+      );
     }
     await embedding.close();
   }

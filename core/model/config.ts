@@ -3,10 +3,12 @@
  * @module
  */
 import { z } from "zod";
-import { ModelError } from "../errors.ts";
+import { parseAttention } from "./config/attention.ts";
+import { cannotUse, check } from "./config/check.ts";
+import { parseRotary } from "./config/rotary.ts";
+import { refuseUnknownSwitches } from "./config/switches.ts";
 import { type FamilyDescriptor, familyOf } from "./families.ts";
-import { ROTARY_SCALINGS, rotaryEmbedding } from "./rotary.ts";
-import type { Architecture, BlockRole, LayerShape, RotaryEmbedding } from "./types.ts";
+import type { Architecture, AttentionKind, BlockRole, LayerShape } from "./types.ts";
 
 /** A `config.json` as it stands. */
 export type RawConfig = Readonly<Record<string, unknown>>;
@@ -27,11 +29,13 @@ const CONFIG = z.looseObject({
   vocab_size: whole(16_777_216),
   max_position_embeddings: whole(1_073_741_824),
   rms_norm_eps: z.number().nonnegative().max(1),
-  rope_theta: positive.nullish(),
   hidden_act: z.string(),
   tie_word_embeddings: z.boolean(),
   rope_scaling: z.looseObject({}).nullish(),
   rope_parameters: z.looseObject({}).nullish(),
+  query_pre_attn_scalar: positive.nullish(),
+  attn_logit_softcapping: positive.nullish(),
+  final_logit_softcapping: positive.nullish(),
   per_layer_config: z.record(
     z.string(),
     z.looseObject({
@@ -41,26 +45,6 @@ const CONFIG = z.looseObject({
     }),
   ).nullish(),
 });
-
-const ROTARY = z.looseObject({
-  factor: positive,
-  original_max_position_embeddings: whole(1_073_741_824),
-  low_freq_factor: positive,
-  high_freq_factor: positive,
-  beta_fast: positive,
-  beta_slow: positive,
-  truncate: z.boolean(),
-  attention_factor: positive.nullish(),
-  mscale: z.number().nullish(),
-  mscale_all_dim: z.number().nullish(),
-});
-
-/** What a scaling cannot do without; everything else has a stand-in. */
-const REQUIRED_FOR_SCALING: Readonly<Record<string, readonly string[]>> = {
-  linear: ["factor"],
-  yarn: ["factor"],
-  llama3: ["factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor"],
-};
 
 const ACTIVATIONS: Readonly<Record<string, Architecture["activation"]>> = {
   silu: "silu",
@@ -122,40 +106,42 @@ export async function readConfig(path: string): Promise<RawConfig> {
  */
 export function parseConfig(config: RawConfig, path: string): Architecture {
   const family = familyOfConfig(config, path);
-  refuseUnknownFeatures(config, path);
+  refuseUnknownSwitches(config, family, path);
   const complete = withDefaults(config, family);
-  const fields = check(CONFIG, complete, path, "");
+  const names = family.configKeys;
+  const fields = check(CONFIG, complete, { path, field: "", names });
   const { hidden_size: hiddenSize, num_attention_heads: queryHeads } = fields;
   const headSize = fields.head_dim ?? hiddenSize / queryHeads;
   if (!Number.isInteger(headSize)) {
+    const [width, heads] = [names?.hidden_size ?? "hidden_size", "num_attention_heads" as const];
     throw cannotUse(
       path,
-      `'hidden_size' ${hiddenSize} is not a multiple of 'num_attention_heads' ${queryHeads}, and 'head_dim' is missing`,
+      `'${width}' ${hiddenSize} is not a multiple of '${
+        names?.[heads] ?? heads
+      }' ${queryHeads}, and 'head_dim' is missing`,
     );
   }
-  if (headSize % 2 !== 0) {
-    throw cannotUse(path, `the head size ${headSize} is odd, and rotary embedding needs pairs`);
-  }
-  const activation = Object.hasOwn(ACTIVATIONS, fields.hidden_act)
-    ? ACTIVATIONS[fields.hidden_act]
-    : undefined;
-  if (activation === undefined) {
-    const known = Object.keys(ACTIVATIONS).join(", ");
-    throw cannotUse(path, `'hidden_act' is '${fields.hidden_act}', and gprune knows ${known}`);
-  }
+  const rotary = parseRotary({
+    fields: complete,
+    family,
+    headSize,
+    maxPositions: fields.max_position_embeddings,
+    path,
+  });
+  const attention = parseAttention(complete, family, fields.num_hidden_layers, path);
   return {
     family: String(config.model_type),
     hiddenSize,
     headSize,
     vocabularySize: fields.vocab_size,
-    maxPositions: fields.max_position_embeddings,
     normEpsilon: fields.rms_norm_eps,
-    activation,
-    rotary: parseRotary(fields, headSize, path),
-    ...slidingWindow(complete, family, path),
+    activation: activationOf(fields.hidden_act, names?.hidden_act ?? "hidden_act", path),
+    ...rotary,
+    ...(attention.slidingWindow === undefined ? {} : { slidingWindow: attention.slidingWindow }),
+    ...parseSwitches(complete, fields, family, path),
     tiedEmbedding: fields.tie_word_embeddings,
-    biases: parseBiases(config, family, path),
-    layers: parseLayers(fields, path),
+    biases: parseBiases(complete, family, path),
+    layers: parseLayers(fields, path, attention.kinds),
   };
 }
 
@@ -175,125 +161,67 @@ function familyOfConfig(config: RawConfig, path: string): FamilyDescriptor {
   }
 }
 
-/** Fields that change what is computed in ways that gprune does not follow. */
-function refuseUnknownFeatures(config: RawConfig, path: string): void {
-  if (config.quantization_config !== undefined && config.quantization_config !== null) {
-    throw cannotUse(
-      path,
-      "'quantization_config' says that its weights are quantized; take the f32, f16 or bf16 original",
-    );
-  }
-  const partial = config.partial_rotary_factor;
-  if (partial !== undefined && partial !== null && partial !== 1) {
-    throw cannotUse(
-      path,
-      `'partial_rotary_factor' is ${show(partial)}, and gprune rotates whole heads`,
-    );
-  }
-}
-
-/** Fills what a config leaves out with what the family's reference implementation takes. */
+/**
+ * Fills what a config leaves out with what the family's reference implementation takes, and gives fields Llama's names
+ * beside their own.
+ */
 function withDefaults(config: RawConfig, family: FamilyDescriptor): Record<string, unknown> {
   const missing = Object.entries(family.defaults).filter(([key]) => config[key] === undefined);
-  return { ...config, ...Object.fromEntries(missing) };
+  const complete: Record<string, unknown> = { ...config, ...Object.fromEntries(missing) };
+  for (const [field, own] of Object.entries(family.configKeys ?? {})) {
+    complete[field] = complete[own];
+  }
+  // GPT-2 leaves its FFN's width out where it is four times the stream's.
+  if (complete.intermediate_size === null && typeof complete.hidden_size === "number") {
+    complete.intermediate_size = 4 * complete.hidden_size;
+  }
+  return complete;
 }
 
-/** Checks a value against a schema; the first thing wrong becomes a sentence. */
-function check<T>(schema: z.ZodType<T>, value: unknown, path: string, prefix: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const field = `${prefix}${issue.path.join(".")}`;
-  let found: unknown = value;
-  for (const key of issue.path) found = (found as Record<PropertyKey, unknown> | undefined)?.[key];
-  if (found === undefined) throw cannotUse(path, `'${field}' is missing`, result.error);
-  const wanted = issue.code === "too_small"
-    ? `${issue.inclusive ? "at least" : "more than"} ${issue.minimum}`
-    : issue.code === "too_big"
-    ? `${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`
-    : issue.code === "invalid_type"
-    ? WANTED[issue.expected] ?? issue.expected
-    : issue.message;
-  throw cannotUse(path, `'${field}' is ${show(found)}, and ${wanted} is wanted`, result.error);
+function activationOf(name: string, field: string, path: string): Architecture["activation"] {
+  if (Object.hasOwn(ACTIVATIONS, name)) return ACTIVATIONS[name];
+  const known = Object.keys(ACTIVATIONS).join(", ");
+  throw cannotUse(path, `'${field}' is '${name}', and gprune knows ${known}`);
 }
 
-const WANTED: Readonly<Record<string, string>> = {
-  int: "a whole number",
-  number: "a number",
-  string: "a string",
-  boolean: "true or false",
-  object: "an object",
-  record: "an object",
-};
-
-function parseRotary(fields: Fields, headSize: number, path: string): RotaryEmbedding {
-  // Newer configs keep everything in `rope_parameters`, older ones the base at the top and the rest in `rope_scaling`.
-  const where = fields.rope_parameters ? "rope_parameters" : "rope_scaling";
-  const given: Record<string, unknown> = fields.rope_parameters ?? fields.rope_scaling ?? {};
-  const scaling = given.rope_type ?? given.type ?? "default";
-  if (typeof scaling !== "string" || !(ROTARY_SCALINGS as readonly string[]).includes(scaling)) {
-    const known = ROTARY_SCALINGS.join(", ");
-    throw cannotUse(path, `'${where}.rope_type' is ${show(scaling)}, and gprune knows ${known}`);
-  }
-  const theta = check(positive, given.rope_theta ?? fields.rope_theta, path, "rope_theta");
-  const standIns = Object.entries({
-    factor: 1,
-    original_max_position_embeddings: fields.max_position_embeddings,
-    low_freq_factor: 1,
-    high_freq_factor: 4,
-    beta_fast: 32,
-    beta_slow: 1,
-    truncate: true,
-  }).filter(([key]) => !REQUIRED_FOR_SCALING[scaling]?.includes(key));
-  const present = Object.entries(given).filter(([, value]) => value !== null);
-  const values = check(
-    ROTARY,
-    Object.fromEntries([...standIns, ...present]),
-    path,
-    `${where}.`,
-  );
-  if (scaling === "llama3" && values.high_freq_factor <= values.low_freq_factor) {
-    throw cannotUse(path, `'${where}.high_freq_factor' is not above 'low_freq_factor'`);
-  }
-  const rotary = rotaryEmbedding({
-    headSize,
-    theta,
-    scaling,
-    factor: values.factor,
-    originalPositions: values.original_max_position_embeddings,
-    lowFrequencyFactor: values.low_freq_factor,
-    highFrequencyFactor: values.high_freq_factor,
-    betaFast: values.beta_fast,
-    betaSlow: values.beta_slow,
-    truncate: values.truncate,
-    attentionFactor: values.attention_factor ?? undefined,
-    mscale: values.mscale ?? undefined,
-    mscaleAllDim: values.mscale_all_dim ?? undefined,
-  });
-  if (!rotary.inverseFrequencies.every(Number.isFinite)) {
-    throw cannotUse(path, `'rope_theta' ${theta} with '${where}' gives no finite rotations`);
-  }
-  return rotary;
-}
-
-function slidingWindow(
-  config: RawConfig,
+/** The switches that are not as in Llama. */
+function parseSwitches(
+  complete: Readonly<Record<string, unknown>>,
+  fields: Fields,
   family: FamilyDescriptor,
   path: string,
-): { slidingWindow?: number } {
-  const key = family.slidingWindowKey;
-  if (key === undefined || config[key] === null || config[key] === undefined) return {};
-  return { slidingWindow: check(whole(1_073_741_824), config[key], path, key) };
+): Partial<Architecture> {
+  const { positions, parallelResidualKey: key, normOffset, queryKeyNorm } = family;
+  const parallel = key !== undefined && check(z.boolean(), complete[key], { path, field: key });
+  const scalar = family.cappedAttention && fields.query_pre_attn_scalar;
+  const scoreCap = family.cappedAttention && fields.attn_logit_softcapping;
+  const logitCap = family.cappedAttention && fields.final_logit_softcapping;
+  return {
+    ...(family.norm === "layer" ? { norm: "layer" } : {}),
+    ...(normOffset === undefined ? {} : { normOffset }),
+    ...(positions === "rotary" ? {} : { positionOffset: positions.rowsBeforeFirst }),
+    ...(scalar ? { attentionScale: 1 / Math.sqrt(scalar) } : {}),
+    ...(scoreCap ? { attentionSoftCap: scoreCap } : {}),
+    ...(logitCap ? { logitSoftCap: logitCap } : {}),
+    ...(family.scaledEmbedding ? { embeddingScale: Math.sqrt(fields.hidden_size) } : {}),
+    ...(parallel ? { parallelResidual: true } : {}),
+    ...(queryKeyNorm === "all-heads" ? { queryKeyNorm } : {}),
+  };
 }
 
 function parseBiases(config: RawConfig, family: FamilyDescriptor, path: string): BlockRole[] {
   return family.biases.flatMap(({ configKey, roles }) => {
     if (configKey === undefined) return roles;
-    return check(z.boolean(), config[configKey] ?? false, path, configKey) ? roles : [];
+    const field = configKey;
+    return check(z.boolean(), config[configKey] ?? false, { path, field }) ? roles : [];
   });
 }
 
-function parseLayers(fields: Fields, path: string): LayerShape[] {
+function parseLayers(
+  fields: Fields,
+  path: string,
+  kinds: readonly AttentionKind[] | undefined,
+): LayerShape[] {
   const perLayer = fields.per_layer_config ?? {};
   for (const key of Object.keys(perLayer)) {
     if (!/^(0|[1-9]\d*)$/.test(key) || Number(key) >= fields.num_hidden_layers) {
@@ -320,15 +248,7 @@ function parseLayers(fields: Fields, path: string): LayerShape[] {
       ffnWidth: own.intermediate_size ?? fields.intermediate_size,
       keyValueHeads,
       queryHeads,
+      ...(kinds === undefined ? {} : { attention: kinds[layer] }),
     };
   });
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
-}
-
-function cannotUse(path: string, reason: string, cause?: unknown): ModelError {
-  return new ModelError(`Cannot use '${path}': ${reason}`, { cause });
 }

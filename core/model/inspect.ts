@@ -4,7 +4,7 @@
  */
 import { exportFormats, type FormatName, formatNames } from "../export/formats.ts";
 import type { DataType, LayerShape, Model, Structure } from "./types.ts";
-import { prunableParameters } from "./units.ts";
+import { prunableParameters, switchesOf } from "./units.ts";
 
 /** What one export format can hold of a model. */
 export interface ExportCapability {
@@ -30,6 +30,8 @@ export interface ModelSummary {
   readonly folder: string;
   /** The `model_type` of its config. */
   readonly family: string;
+  /** What it computes otherwise than Llama, in words. */
+  readonly switches: readonly string[];
   /** How most of its numbers are stored. */
   readonly dataType: DataType;
   /** How many blocks it has. */
@@ -53,7 +55,12 @@ export interface ModelSummary {
   /** The gate's activation. */
   readonly activation: string;
   /** The base of the rotary frequencies, and the name of their scaling. */
-  readonly rotary: { readonly theta: number; readonly scaling: string };
+  readonly rotary: {
+    readonly theta: number;
+    readonly scaling: string;
+    /** Channels of a head that are rotated; 0 where positions are learned. */
+    readonly rotated: number;
+  };
   /** The biases that its blocks have. */
   readonly biases: readonly string[];
   /** Numbers in all tensors, and in the units that can be pruned. */
@@ -94,6 +101,7 @@ export function inspectModel(model: Model): ModelSummary {
     source: model.source,
     folder: model.folder,
     family: architecture.family,
+    switches: switchesOf(architecture),
     dataType: model.dataType,
     layers: layers.length,
     shapes: layers.map((shape) => ({
@@ -110,7 +118,11 @@ export function inspectModel(model: Model): ModelSummary {
       ? {}
       : { slidingWindow: architecture.slidingWindow }),
     activation: architecture.activation,
-    rotary: { theta: rotary.theta, scaling: rotary.scaling },
+    rotary: {
+      theta: rotary.theta,
+      scaling: rotary.scaling,
+      rotated: 2 * rotary.inverseFrequencies.length,
+    },
     biases: architecture.biases ?? [],
     parameters: {
       total: model.parameters,

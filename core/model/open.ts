@@ -5,10 +5,11 @@
 import { ModelError } from "../errors.ts";
 import { throwIfCancelled, type WorkOptions } from "../progress.ts";
 import { parseConfig, readConfig } from "./config.ts";
-import { blockTensorName, familyOf } from "./families.ts";
+import { type FamilyDescriptor, familyOf } from "./families.ts";
 import { COMPANION_FILES, fileNames, fingerprintOf, readWeights } from "./files.ts";
 import { downloadModel, type HubOptions, isHubId } from "./hub.ts";
 import { isFloat, numberCount } from "./number_formats.ts";
+import { partName, partOf, storedTensors } from "./stored.ts";
 import { readTokenizer } from "./tokenizer.ts";
 import type {
   Architecture,
@@ -21,13 +22,7 @@ import type {
   TensorView,
   TextTokenizer,
 } from "./types.ts";
-import {
-  blockRoles,
-  blockTensorShape,
-  outerRoles,
-  outerTensorShape,
-  parameterCount,
-} from "./units.ts";
+import { outerRoles, outerTensorShape, parameterCount } from "./units.ts";
 
 /** Options of {@linkcode openModel}. */
 export interface OpenOptions extends WorkOptions {
@@ -72,7 +67,9 @@ export async function openModel(
   }
   const config = await readConfig(configPath);
   const architecture = parseConfig(config, configPath);
-  const weights = await readWeights(folder);
+  const read = await readWeights(folder);
+  const family = familyOf(architecture.family);
+  const weights = { ...read, tensors: withPrefix(read.tensors, family) };
   checkTensors(folder, architecture, weights.tensors);
   let tokenizer: Promise<TextTokenizer> | undefined;
   return {
@@ -101,15 +98,20 @@ export async function openModel(
  */
 export function blockTensors(model: Model, layer: number): BlockTensors {
   const { architecture } = model;
-  if (architecture.layers[layer] === undefined) {
+  const shape = architecture.layers[layer];
+  if (shape === undefined) {
     throw new ModelError(
       `Cannot find layer ${layer} of '${model.source}': it has ${architecture.layers.length} layers`,
     );
   }
-  const family = familyOf(architecture.family);
   const tensors = new Map<BlockRole, TensorView>();
-  for (const role of blockRoles(architecture)) {
-    tensors.set(role, existing(model, blockTensorName(family, role, layer)));
+  for (const stored of storedTensors(architecture, shape, layer)) {
+    for (const role of stored.roles) {
+      const apart = stored.plain ? undefined : model.tensors.get(partName(stored, role));
+      const view = apart ??
+        partOf(existing(model, stored.name), stored, role, { architecture, shape });
+      tensors.set(role, view);
+    }
   }
   return tensors;
 }
@@ -124,7 +126,11 @@ export function blockTensors(model: Model, layer: number): BlockTensors {
 export function outerTensor(model: Model, role: OuterRole): TensorView {
   const tied = role === "outputHead.weight" && model.architecture.tiedEmbedding;
   const names = familyOf(model.architecture.family).outerTensors;
-  return existing(model, names[tied ? "embedding.weight" : role]);
+  const name = names[tied ? "embedding.weight" : role];
+  if (name === undefined) {
+    throw new ModelError(`Cannot find '${role}' of '${model.source}': its family has none`);
+  }
+  return existing(model, name);
 }
 
 function existing(model: Model, name: string): TensorView {
@@ -173,6 +179,18 @@ function shortName(source: string, folder: string): string {
   return path.split(/[/\\]/).filter((part) => part !== "").at(-1) ?? "model";
 }
 
+/** Names with the beginning that some files leave out. */
+function withPrefix(
+  tensors: TensorIndex,
+  { optionalPrefix: prefix, outerTensors }: FamilyDescriptor,
+): TensorIndex {
+  if (prefix === undefined || tensors.has(outerTensors["embedding.weight"])) return tensors;
+  return new Map([...tensors].map(([name, view]) => {
+    const whole = name === outerTensors["outputHead.weight"] ? name : `${prefix}${name}`;
+    return [whole, { ...view, name: whole }];
+  }));
+}
+
 /** Checks that every tensor which the config implies is there in its shape, and none that would be lost unseen. */
 function checkTensors(folder: string, architecture: Architecture, tensors: TensorIndex): void {
   const family = familyOf(architecture.family);
@@ -197,11 +215,11 @@ function checkTensors(folder: string, architecture: Architecture, tensors: Tenso
     }
   };
   for (const role of outerRoles(architecture)) {
-    demand(family.outerTensors[role], outerTensorShape(architecture, role));
+    demand(family.outerTensors[role] ?? role, outerTensorShape(architecture, role));
   }
   for (const [layer, shape] of architecture.layers.entries()) {
-    for (const role of blockRoles(architecture)) {
-      demand(blockTensorName(family, role, layer), blockTensorShape(architecture, shape, role));
+    for (const stored of storedTensors(architecture, shape, layer)) {
+      demand(stored.name, stored.shape);
     }
   }
   // Some writers store a tied head all the same; the reference implementation ignores it too.

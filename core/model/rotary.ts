@@ -6,8 +6,10 @@ import type { RotaryEmbedding } from "./types.ts";
 
 /** The numbers of a config that decide the rotations. */
 export interface RotarySettings {
-  /** Channels of one head; even. */
+  /** Channels of one head. */
   readonly headSize: number;
+  /** How many of them, from the first, are rotated; even. All if absent. */
+  readonly rotated?: number;
   /** The base of the frequencies. */
   readonly theta: number;
   /** The scaling's name; `default` for none. */
@@ -32,16 +34,26 @@ export interface RotarySettings {
   readonly mscale?: number;
   /** yarn: the divisor for `mscale`. */
   readonly mscaleAllDim?: number;
+  /** longrope: what the frequencies are divided by for texts up to `originalPositions`, `[rotated / 2]`. */
+  readonly shortFactors?: readonly number[];
 }
 
 /** The names of `rope_scaling` that gprune computes. */
-export const ROTARY_SCALINGS = ["default", "linear", "dynamic", "llama3", "yarn"] as const;
+export const ROTARY_SCALINGS = [
+  "default",
+  "linear",
+  "dynamic",
+  "llama3",
+  "yarn",
+  "longrope",
+] as const;
 
 /**
  * Computes the rotations of a model.
  *
  * @param settings The config's numbers
- * @returns The frequencies with all scaling applied; `dynamic` is as within the length that the model was made for
+ * @returns The frequencies with all scaling applied; `dynamic` and `longrope` are as within
+ * the length that the model was first trained on
  *
  * @example
  * ```ts
@@ -52,10 +64,10 @@ export const ROTARY_SCALINGS = ["default", "linear", "dynamic", "llama3", "yarn"
  * ```
  */
 export function rotaryEmbedding(settings: RotarySettings): RotaryEmbedding {
-  const { headSize, theta, scaling, factor } = settings;
+  const { theta, scaling, factor, shortFactors, rotated = settings.headSize } = settings;
   const plain = Array.from(
-    { length: headSize / 2 },
-    (_, pair) => 1 / theta ** (2 * pair / headSize),
+    { length: rotated / 2 },
+    (_, pair) => 1 / theta ** (2 * pair / rotated),
   );
   const scaled = scaling === "linear"
     ? plain.map((frequency) => frequency / factor)
@@ -63,8 +75,14 @@ export function rotaryEmbedding(settings: RotarySettings): RotaryEmbedding {
     ? plain.map((frequency) => llama3Frequency(frequency, settings))
     : scaling === "yarn"
     ? yarnFrequencies(plain, settings)
+    : scaling === "longrope"
+    ? plain.map((frequency, pair) => frequency / (shortFactors?.[pair] ?? 1))
     : plain;
-  const attentionFactor = scaling === "yarn" ? yarnAttentionFactor(settings) : 1;
+  const attentionFactor = scaling === "yarn"
+    ? yarnAttentionFactor(settings)
+    : scaling === "longrope"
+    ? longropeAttentionFactor(settings)
+    : 1;
   return { theta, scaling, inverseFrequencies: scaled, attentionFactor };
 }
 
@@ -92,14 +110,15 @@ function llama3Frequency(frequency: number, settings: RotarySettings): number {
 }
 
 function yarnFrequencies(plain: readonly number[], settings: RotarySettings): number[] {
-  const { headSize, theta, factor, originalPositions, betaFast, betaSlow, truncate } = settings;
+  const { theta, factor, originalPositions, betaFast, betaSlow, truncate } = settings;
+  const { rotated = settings.headSize } = settings;
   /** The channel pair that rotates so many times over the original length. */
   const pairOf = (rotations: number) =>
-    headSize * Math.log(originalPositions / (rotations * 2 * Math.PI)) / (2 * Math.log(theta));
+    rotated * Math.log(originalPositions / (rotations * 2 * Math.PI)) / (2 * Math.log(theta));
   const low = truncate ? Math.floor(pairOf(betaFast)) : pairOf(betaFast);
   const high = truncate ? Math.ceil(pairOf(betaSlow)) : pairOf(betaSlow);
   const first = Math.max(low, 0);
-  const last = Math.min(high, headSize - 1);
+  const last = Math.min(high, rotated - 1);
   const width = last === first ? 0.001 : last - first;
   return plain.map((frequency, pair) => {
     const stretched = Math.min(1, Math.max(0, (pair - first) / width));
@@ -112,4 +131,10 @@ function yarnAttentionFactor(settings: RotarySettings): number {
   if (attentionFactor !== undefined) return attentionFactor;
   const scale = (weight: number) => factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1;
   return mscale && mscaleAllDim ? scale(mscale) / scale(mscaleAllDim) : scale(1);
+}
+
+function longropeAttentionFactor(settings: RotarySettings): number {
+  const { factor, attentionFactor, originalPositions } = settings;
+  if (attentionFactor !== undefined) return attentionFactor;
+  return factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalPositions));
 }

@@ -36,6 +36,7 @@ export function isView(tensor: Tensor): tensor is TensorView {
  */
 export async function readTensor(tensor: Tensor): Promise<Float32Array> {
   if (!isView(tensor)) return tensor.data;
+  if (tensor.layout !== undefined) return readStrided(tensor, 0, tensor.shape[0]);
   return await readNumbers(tensor, tensor.offset, numberCount(tensor.shape));
 }
 
@@ -48,6 +49,7 @@ export async function readTensor(tensor: Tensor): Promise<Float32Array> {
  */
 export function readTensorSync(tensor: Tensor): Float32Array {
   if (!isView(tensor)) return tensor.data;
+  if (tensor.layout !== undefined) return readStrided(tensor, 0, tensor.shape[0]);
   return readNumbersSync(tensor, tensor.offset, numberCount(tensor.shape));
 }
 
@@ -67,6 +69,7 @@ export async function readRows(
 ): Promise<Float32Array> {
   const rowSize = checkRows(tensor, first, count);
   if (!isView(tensor)) return tensor.data.subarray(first * rowSize, (first + count) * rowSize);
+  if (tensor.layout !== undefined) return readStrided(tensor, first, count);
   return await readNumbers(tensor, rowOffset(tensor, first, rowSize), count * rowSize);
 }
 
@@ -82,13 +85,14 @@ export async function readRows(
 export function readRowsSync(tensor: Tensor, first: number, count: number): Float32Array {
   const rowSize = checkRows(tensor, first, count);
   if (!isView(tensor)) return tensor.data.subarray(first * rowSize, (first + count) * rowSize);
+  if (tensor.layout !== undefined) return readStrided(tensor, first, count);
   return readNumbersSync(tensor, rowOffset(tensor, first, rowSize), count * rowSize);
 }
 
 /**
  * Reads the bytes of a tensor as they are stored.
  *
- * @param tensor A view of a file
+ * @param tensor A view of a file; of one that lies between others' numbers, these come too
  * @returns All its bytes
  * @throws {ModelError} if the file has gone or is shorter than it was
  */
@@ -157,6 +161,43 @@ function checkRows(tensor: Tensor, first: number, count: number): number {
 
 function rowOffset(tensor: TensorView, first: number, rowSize: number): number {
   return tensor.offset + first * rowSize * bytesPerNumber(tensor.dataType);
+}
+
+/** Rows of a tensor that lies between others: one run, or of a turned matrix one column, at a time. */
+function readStrided(tensor: TensorView, first: number, count: number): Float32Array {
+  const { runRows, runStride, rowStride, columnStride } = tensor.layout!;
+  const [, columns = 1] = tensor.shape;
+  const result = new Float32Array(count * columns);
+  const width = bytesPerNumber(tensor.dataType);
+  const file = openFile(tensor);
+  const read = (index: number, length: number) => {
+    const numbers = new Float32Array(length);
+    file.seekSync(tensor.offset + index * width, Deno.SeekMode.Start);
+    for (const { bytes, convert } of pieces(tensor, numbers)) {
+      fillSync(file, bytes, tensor);
+      convert();
+    }
+    return numbers;
+  };
+  try {
+    for (let row = first; row < first + count;) {
+      const rows = Math.min(runRows - row % runRows, first + count - row);
+      const start = Math.floor(row / runRows) * runStride + (row % runRows) * rowStride;
+      const target = result.subarray((row - first) * columns);
+      if (columnStride === 1) {
+        target.set(read(start, rows * columns));
+      } else {
+        for (let column = 0; column < columns; column++) {
+          const numbers = read(start + column * columnStride, rows);
+          for (let at = 0; at < rows; at++) target[at * columns + column] = numbers[at];
+        }
+      }
+      row += rows;
+    }
+    return result;
+  } finally {
+    file.close();
+  }
 }
 
 async function readNumbers(

@@ -10,6 +10,34 @@ import type { Architecture, BlockRole, LayerShape, OuterRole, Structure } from "
 /** The two structures, in the order in which they are reported. */
 export const STRUCTURES: readonly Structure[] = ["ffn", "heads"];
 
+/** How much of an axis a unit takes: one channel, those of its key/value head, or those of the query heads sharing it. */
+type CutSize = "channel" | "keyValueHead" | "queryHeads";
+
+/**
+ * What goes with a unit, in every family: the cut is by role, and roles mean the same everywhere. Biases of o and down,
+ * and norms of single heads, stay whole.
+ */
+const CUTS: Readonly<Record<Structure, readonly (readonly [BlockRole, 0 | 1, CutSize])[]>> = {
+  ffn: [
+    ["gate_proj.weight", 0, "channel"],
+    ["gate_proj.bias", 0, "channel"],
+    ["up_proj.weight", 0, "channel"],
+    ["up_proj.bias", 0, "channel"],
+    ["down_proj.weight", 1, "channel"],
+  ],
+  heads: [
+    ["q_proj.weight", 0, "queryHeads"],
+    ["q_proj.bias", 0, "queryHeads"],
+    ["k_proj.weight", 0, "keyValueHead"],
+    ["k_proj.bias", 0, "keyValueHead"],
+    ["v_proj.weight", 0, "keyValueHead"],
+    ["v_proj.bias", 0, "keyValueHead"],
+    ["o_proj.weight", 1, "queryHeads"],
+    ["q_norm.weight", 0, "queryHeads"],
+    ["k_norm.weight", 0, "keyValueHead"],
+  ],
+};
+
 /** One tensor that a unit takes slices of: unit u has slices `u * size` to `(u + 1) * size` of the axis. */
 export interface UnitCut {
   /** The tensor. */
@@ -22,6 +50,11 @@ export interface UnitCut {
 
 /**
  * The tensors that lose slices when a unit is removed. Biases are among them where the model has them.
+ *
+ * A norm of queries or keys over all heads together loses the weights of the heads that go and keeps the others as they
+ * are. Its mean square is then over the heads that stay, so that what they give changes by √(their mean square / that of
+ * all heads), token by token: nothing where heads are alike, and otherwise more than a mask would change. (With the
+ * removed heads' queries set to zero and still counted it would be off by √(heads / heads that stay) always.)
  *
  * @param architecture What the model computes
  * @param shape The sizes of the layer
@@ -62,9 +95,10 @@ export function unitCuts(
     keyValueHead: architecture.headSize,
     queryHeads: architecture.headSize * (shape.queryHeads / shape.keyValueHeads),
   };
-  return familyOf(architecture.family).cuts[structure]
-    .filter(({ role }) => present.has(role))
-    .map(({ role, axis, size }) => ({ role, axis, size: sizes[size] }));
+  const whole = architecture.queryKeyNorm === "all-heads" ? [] : ["q_norm.weight", "k_norm.weight"];
+  return CUTS[structure]
+    .filter(([role]) => present.has(role) && !whole.includes(role))
+    .map(([role, axis, size]) => ({ role, axis, size: sizes[size] }));
 }
 
 /**
@@ -93,6 +127,31 @@ export function withUnits(shape: LayerShape, structure: Structure, kept: number)
     keyValueHeads: kept,
     queryHeads: kept * (shape.queryHeads / shape.keyValueHeads),
   };
+}
+
+/**
+ * Whether stock classes of transformers load a model whose layers all keep so many KV groups. (LlamaConfig and those of
+ * Gemma refuse query heads that do not divide the stream's width; classes older than Llama know no size of heads.)
+ *
+ * @param architecture What the model computes
+ * @param shape The sizes of a layer before
+ * @param kept KV groups that stay
+ * @returns True if they do
+ */
+export function loadsInStockClass(
+  { family, hiddenSize, headSize }: Architecture,
+  shape: LayerShape,
+  kept: number,
+): boolean {
+  const heads = kept * (shape.queryHeads / shape.keyValueHeads);
+  switch (familyOf(family).headsInStream) {
+    case "fill":
+      return heads * headSize === hiddenSize;
+    case "divide":
+      return hiddenSize % heads === 0;
+    default:
+      return true;
+  }
 }
 
 /**
@@ -184,9 +243,14 @@ export function blockRoles(architecture: Architecture): readonly BlockRole[] {
  * @returns Their roles; without the output head where it is the embedding
  */
 export function outerRoles(architecture: Architecture): readonly OuterRole[] {
-  return architecture.tiedEmbedding
-    ? ["embedding.weight", "finalNorm.weight"]
-    : ["embedding.weight", "finalNorm.weight", "outputHead.weight"];
+  const { positionOffset, norm, tiedEmbedding } = architecture;
+  return [
+    "embedding.weight",
+    ...(positionOffset === undefined ? [] : ["positions.weight" as const]),
+    "finalNorm.weight",
+    ...(norm === "layer" ? ["finalNorm.bias" as const] : []),
+    ...(tiedEmbedding ? [] : ["outputHead.weight" as const]),
+  ];
 }
 
 /**
@@ -207,7 +271,11 @@ export function blockTensorShape(
   const keys = shape.keyValueHeads * headSize;
   switch (role) {
     case "attentionNorm.weight":
+    case "attentionNorm.bias":
+    case "attentionPostNorm.weight":
     case "ffnNorm.weight":
+    case "ffnNorm.bias":
+    case "ffnPostNorm.weight":
     case "o_proj.bias":
     case "down_proj.bias":
       return [hiddenSize];
@@ -221,6 +289,10 @@ export function blockTensorShape(
     case "k_proj.bias":
     case "v_proj.bias":
       return [keys];
+    case "q_norm.weight":
+      return [architecture.queryKeyNorm === "all-heads" ? queries : headSize];
+    case "k_norm.weight":
+      return [architecture.queryKeyNorm === "all-heads" ? keys : headSize];
     case "o_proj.weight":
       return [hiddenSize, queries];
     case "gate_proj.weight":
@@ -239,9 +311,45 @@ export function blockTensorShape(
  *
  * @param architecture What the model computes
  * @param role The part that the tensor plays
- * @returns `[vocabulary, hidden]`, or `[hidden]` for the norm
+ * @returns `[vocabulary, hidden]`, `[positions, hidden]`, or `[hidden]` for the norm
  */
 export function outerTensorShape(architecture: Architecture, role: OuterRole): readonly number[] {
-  const { vocabularySize, hiddenSize } = architecture;
-  return role === "finalNorm.weight" ? [hiddenSize] : [vocabularySize, hiddenSize];
+  const { vocabularySize, hiddenSize, maxPositions, positionOffset = 0 } = architecture;
+  if (role === "finalNorm.weight" || role === "finalNorm.bias") return [hiddenSize];
+  return [role === "positions.weight" ? maxPositions + positionOffset : vocabularySize, hiddenSize];
+}
+
+/**
+ * What a model computes otherwise than Llama, in words: for engines and formats that know Llama's blocks alone.
+ *
+ * @param architecture What the model computes
+ * @returns The switches that are set; none where the model is Llama, Mistral or computes the same
+ */
+export function switchesOf(architecture: Architecture): readonly string[] {
+  const roles = new Set(blockRoles(architecture));
+  const { rotary, layers } = architecture;
+  const rotated = 2 * rotary.inverseFrequencies.length;
+  const switches: readonly (readonly [boolean, string])[] = [
+    [architecture.norm === "layer", "LayerNorm"],
+    [architecture.normOffset !== undefined, "norm weights counted from 1"],
+    [!roles.has("attentionNorm.weight"), "no norm before attention"],
+    [roles.has("attentionPostNorm.weight"), "norms after attention and FFN"],
+    [roles.has("q_norm.weight"), "norms of queries and keys"],
+    [!roles.has("gate_proj.weight"), "an FFN without a gate"],
+    [architecture.parallelResidual === true, "a parallel residual"],
+    [architecture.positionOffset !== undefined, "learned positions"],
+    [rotated > 0 && rotated < architecture.headSize, "partly rotated heads"],
+    [layers.some(({ attention }) => attention !== undefined), "layers that attend differently"],
+    [architecture.attentionScale !== undefined, "a scale of attention of its own"],
+    [architecture.attentionSoftCap !== undefined, "capped attention scores"],
+    [architecture.logitSoftCap !== undefined, "capped logits"],
+    [architecture.embeddingScale !== undefined, "a scaled embedding"],
+    [storedApart(architecture), "fused or turned projections"],
+  ];
+  return switches.flatMap(([isSet, words]) => isSet ? [words] : []);
+}
+
+function storedApart({ family }: Architecture): boolean {
+  const { fusedRows, transposedMatrices } = familyOf(family);
+  return fusedRows !== undefined || transposedMatrices === true;
 }

@@ -5,21 +5,60 @@
  * ONNX's own `Attention` for all others.
  * @module
  */
-import type { Architecture, LayerShape } from "../model/types.ts";
+import type { Architecture, LayerShape, RotaryEmbedding } from "../model/types.ts";
 import { type GraphBuilder, MICROSOFT, type Value } from "./graph.ts";
 import { TensorType } from "./proto.ts";
 
 /** The operator that attention is made of. */
 export type AttentionOperator = "GroupQueryAttention" | "Attention";
 
+/** Cosines and sines by position. */
+export interface RotationValues {
+  /** float32 `[positions, rotated / 2]`. */
+  readonly cosine: Value;
+  /** float32 `[positions, rotated / 2]`. */
+  readonly sine: Value;
+}
+
+/** How one layer attends. */
+export interface LayerAttention {
+  /** How its queries and keys are rotated; undefined where they are not. */
+  readonly rotary?: RotaryEmbedding;
+  /** Whether that is the architecture's `localRotary`. */
+  readonly isLocalRotary: boolean;
+  /** Tokens that it looks back on, itself included; undefined for all. */
+  readonly window?: number;
+}
+
+/**
+ * How a layer attends, from what all layers share and what is its own.
+ *
+ * @param architecture The model's description
+ * @param shape The layer's
+ * @returns Rotation and window
+ */
+export function layerAttention(architecture: Architecture, shape: LayerShape): LayerAttention {
+  const { rotary, localRotary, slidingWindow } = architecture;
+  const { attention } = shape;
+  const isLocal = attention === "local" || attention === "local-unrotated";
+  const isRotated = attention !== "unrotated" && attention !== "local-unrotated" &&
+    rotary.inverseFrequencies.length > 0;
+  const own = isLocal ? localRotary ?? rotary : rotary;
+  return {
+    ...(isRotated ? { rotary: own } : {}),
+    isLocalRotary: isLocal && localRotary !== undefined,
+    ...(isLocal || attention === undefined ? { window: slidingWindow } : {}),
+  };
+}
+
 /** What all layers of a graph know about the texts in the batch. */
 export interface SequenceValues {
   /** int64 `[3]`: texts, tokens per text, -1. */
   readonly dimensions: Value;
-  /** float32 `[positions, headSize / 2]`. */
-  readonly cosine: Value;
-  /** float32 `[positions, headSize / 2]`. */
-  readonly sine: Value;
+  /** Tables of the rotary embedding; absent where no layer rotates. */
+  readonly rotation?: RotationValues;
+  /** Those of `local` layers, where they are others. */
+  readonly localRotation?: RotationValues;
   /** int64 `[1]`: the position of each text's first token; or `[texts, tokens]`: that of each token. */
   readonly positions: Value;
   /** int32 `[texts]`: the index of each text's last token, those in the cache counted. */
@@ -69,7 +108,8 @@ export function attentionOperator(headSize: number): AttentionOperator {
 }
 
 /**
- * Adds rotary embedding and causal attention: softmax(q kᵀ / √headSize) v within each text.
+ * Adds rotary embedding and causal attention: softmax(q kᵀ / √headSize) v within each text; the scale is another, scores
+ * are capped, and some channels or all are not rotated, where the model says so.
  *
  * @param graph The graph
  * @param name What the nodes' names start with
@@ -87,12 +127,22 @@ export function addAttention(
   const { sequence } = inputs;
   const perText = (value: Value, part: string) =>
     graph.node("Reshape", [value, sequence.dimensions], { name: `${name}.${part}` });
-  const rotated = (value: Value, part: string, heads: number) =>
-    graph.node("RotaryEmbedding", [value, sequence.positions, sequence.cosine, sequence.sine], {
+  const { rotary, isLocalRotary } = layerAttention(architecture, shape);
+  const tables = isLocalRotary ? sequence.localRotation : sequence.rotation;
+  const rotated = (value: Value, part: string, heads: number) => {
+    if (rotary === undefined || tables === undefined) return value;
+    const channels = 2 * rotary.inverseFrequencies.length;
+    const inputs = [value, sequence.positions, tables.cosine, tables.sine];
+    return graph.node("RotaryEmbedding", inputs, {
       domain: MICROSOFT,
-      attributes: { num_heads: heads, interleaved: 0 },
+      attributes: {
+        num_heads: heads,
+        interleaved: 0,
+        ...(channels === architecture.headSize ? {} : { rotary_embedding_dim: channels }),
+      },
       name: `${name}.${part}.rotated`,
     });
+  };
   const heads = {
     query: rotated(perText(inputs.query, "query"), "query", shape.queryHeads),
     key: rotated(perText(inputs.key, "key"), "key", shape.keyValueHeads),
@@ -130,8 +180,8 @@ function groupQueryAttention(
       attributes: {
         num_heads: shape.queryHeads,
         kv_num_heads: shape.keyValueHeads,
-        scale: { float: 1 / Math.sqrt(architecture.headSize) },
-        local_window_size: architecture.slidingWindow ?? -1,
+        ...scoreAttributes(architecture),
+        local_window_size: layerAttention(architecture, shape).window ?? -1,
       },
       name: `${name}.attend`,
     },
@@ -143,19 +193,34 @@ const plainAttention: Attend = (graph, name, { architecture, shape }, inputs) =>
   const { query, key, value, past, sequence } = inputs;
   const [output, presentKey, presentValue] = graph.nodes(
     "Attention",
-    [query, key, value, causalMask(graph, sequence, architecture), past?.key, past?.value],
+    [
+      query,
+      key,
+      value,
+      causalMask(graph, sequence, layerAttention(architecture, shape)),
+      past?.key,
+      past?.value,
+    ],
     past === undefined ? 1 : 3,
     {
       attributes: {
         q_num_heads: shape.queryHeads,
         kv_num_heads: shape.keyValueHeads,
-        scale: { float: 1 / Math.sqrt(architecture.headSize) },
+        ...scoreAttributes(architecture),
       },
       name: `${name}.attend`,
     },
   );
   return { output, present: past && { key: presentKey, value: presentValue } };
 };
+
+/** What scores are multiplied by, and what caps them. */
+function scoreAttributes({ headSize, attentionScale, attentionSoftCap }: Architecture) {
+  return {
+    scale: { float: attentionScale ?? 1 / Math.sqrt(headSize) },
+    ...(attentionSoftCap === undefined ? {} : { softcap: { float: attentionSoftCap } }),
+  };
+}
 
 /**
  * Which token may look at which, bool `[tokens, tokens so far]`. Written out rather than left to `is_causal`, which
@@ -164,7 +229,7 @@ const plainAttention: Attend = (graph, name, { architecture, shape }, inputs) =>
 function causalMask(
   graph: GraphBuilder,
   sequence: SequenceValues,
-  { slidingWindow }: Architecture,
+  { window }: LayerAttention,
 ): Value {
   const zero = graph.integers([0], []);
   const one = graph.integers([1], []);
@@ -176,7 +241,7 @@ function causalMask(
   const column = graph.node("Unsqueeze", [graph.node("Range", [first, total, one]), one]);
   const row = graph.node("Unsqueeze", [graph.node("Range", [zero, total, one]), zero]);
   const causal = graph.node("LessOrEqual", [row, column]);
-  if (slidingWindow === undefined) return causal;
-  const oldest = graph.node("Sub", [column, graph.integers([slidingWindow], [])]);
+  if (window === undefined) return causal;
+  const oldest = graph.node("Sub", [column, graph.integers([window], [])]);
   return graph.node("And", [causal, graph.node("Greater", [row, oldest])]);
 }

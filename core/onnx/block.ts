@@ -1,5 +1,6 @@
 /**
- * A decoder block as a piece of a graph: the maths of Llama (RMSNorm, rotary embedding, grouped attention, gated FFN).
+ * A decoder block as a piece of a graph: the maths of Llama (RMSNorm, rotary embedding, grouped attention, gated FFN), and
+ * of its kin by the architecture's switches and by which weights there are.
  * @module
  */
 import type { Architecture, BlockRole, LayerShape } from "../model/types.ts";
@@ -44,6 +45,8 @@ export interface BlockValues {
 
 /**
  * Adds a decoder block: x + o_proj(attention(norm(x))), then y + down_proj(act(gate_proj(norm(y))) * up_proj(norm(y))).
+ * Where the weights have norms after attention and FFN, those go in front of the additions; where they have no gate, the
+ * activation is that of up_proj. With a parallel residual, the FFN reads x as attention does.
  *
  * @param graph The graph
  * @param block The block
@@ -51,23 +54,19 @@ export interface BlockValues {
  */
 export function addBlock(graph: GraphBuilder, block: BlockPiece): BlockValues {
   const { architecture, name, hidden, sequence, past } = block;
-  const normed = addNorm(graph, architecture, hidden, normWeight(graph, block, "attentionNorm"));
+  const normed = blockNorm(graph, block, "attentionNorm", hidden);
   const attention = addAttention(graph, `${name}.attention`, block, {
-    query: project(graph, block, "q_proj", normed),
-    key: project(graph, block, "k_proj", normed),
+    query: queriesOrKeys(graph, block, "q", normed),
+    key: queriesOrKeys(graph, block, "k", normed),
     value: project(graph, block, "v_proj", normed),
     sequence,
     past,
   });
-  const attended = project(graph, block, "o_proj", attention.output, hidden);
-  const ffnNormed = addNorm(graph, architecture, attended, normWeight(graph, block, "ffnNorm"));
-  const gate = project(graph, block, "gate_proj", ffnNormed);
-  const ffnInput = graph.node("Mul", [
-    addActivation(graph, architecture.activation, gate),
-    project(graph, block, "up_proj", ffnNormed),
-  ], { name: `${name}.ffnInput` });
+  const attended = close(graph, block, "o_proj", attention.output, hidden);
+  const read = architecture.parallelResidual ? hidden : attended;
+  const ffnInput = addFfn(graph, block, blockNorm(graph, block, "ffnNorm", read));
   return {
-    hidden: project(graph, block, "down_proj", ffnInput, attended),
+    hidden: close(graph, block, "down_proj", ffnInput, attended),
     middle: attended,
     headsInput: attention.output,
     ffnInput,
@@ -75,26 +74,108 @@ export function addBlock(graph: GraphBuilder, block: BlockPiece): BlockValues {
   };
 }
 
+/** The input of `down_proj`: act(gate) * up, or act(up). */
+function addFfn(graph: GraphBuilder, block: BlockPiece, normed: Value): Value {
+  const { architecture: { activation }, name, weights } = block;
+  const up = project(graph, block, "up_proj", normed);
+  const gated = weights.has("gate_proj.weight");
+  if (!gated) return addActivation(graph, activation, up, `${name}.ffnInput`);
+  const gate = addActivation(graph, activation, project(graph, block, "gate_proj", normed));
+  return graph.node("Mul", [gate, up], { name: `${name}.ffnInput` });
+}
+
+/** What a closing projection adds to the stream, normed first where the block norms afterwards. */
+function close(
+  graph: GraphBuilder,
+  block: BlockPiece,
+  projection: "o_proj" | "down_proj",
+  input: Value,
+  stream: Value,
+): Value {
+  const norm = projection === "o_proj" ? "attentionPostNorm" : "ffnPostNorm";
+  if (!block.weights.has(`${norm}.weight`)) return project(graph, block, projection, input, stream);
+  const given = project(graph, block, projection, input);
+  return graph.node("Add", [blockNorm(graph, block, norm, given), stream], {
+    name: `${block.name}.${norm}.added`,
+  });
+}
+
+/** Queries or keys, normed where the block does so: each head by itself, or all together. */
+function queriesOrKeys(
+  graph: GraphBuilder,
+  block: BlockPiece,
+  which: "q" | "k",
+  normed: Value,
+): Value {
+  const { architecture: { queryKeyNorm, headSize }, shape } = block;
+  const projected = project(graph, block, `${which}_proj`, normed);
+  const norm = `${which}_norm` as const;
+  if (!block.weights.has(`${norm}.weight`)) return projected;
+  if (queryKeyNorm === "all-heads") return blockNorm(graph, block, norm, projected);
+  const heads = which === "q" ? shape.queryHeads : shape.keyValueHeads;
+  const byHead = graph.node("Reshape", [projected, graph.integers([-1, heads, headSize])]);
+  const result = blockNorm(graph, block, norm, byHead);
+  return graph.node("Reshape", [result, graph.integers([-1, heads * headSize])]);
+}
+
+/** One of a block's norms, where the block has it. */
+function blockNorm(graph: GraphBuilder, block: BlockPiece, part: Norm, input: Value): Value {
+  const name = `${block.name}.${part}`;
+  const weight = block.weights.get(`${part}.weight`);
+  if (weight === undefined) return input;
+  const bias = part === "attentionNorm" || part === "ffnNorm"
+    ? block.weights.get(`${part}.bias`)
+    : undefined;
+  return addNorm(graph, block.architecture, input, {
+    name: `${name}.normed`,
+    weight: graph.weight(`${name}.weight`, plainWeight(`${name}.weight`, weight)),
+    bias: bias && graph.weight(`${name}.bias`, plainWeight(`${name}.bias`, bias)),
+  });
+}
+
+type Norm =
+  | "attentionNorm"
+  | "attentionPostNorm"
+  | "ffnNorm"
+  | "ffnPostNorm"
+  | "q_norm"
+  | "k_norm";
+
+/** What a norm takes besides its input. */
+export interface NormPiece {
+  /** The node's name. */
+  readonly name: string;
+  /** float32 `[channels]`; the architecture's `normOffset` is added to it. */
+  readonly weight: Value;
+  /** float32 `[channels]`; of a LayerNorm. */
+  readonly bias?: Value;
+}
+
 /**
- * Adds an RMSNorm: x / √(mean(x²) + ε) * weight.
+ * Adds a norm over the last axis: x / √(mean(x²) + ε) * (weight + offset), or as LayerNorm
+ * (x - mean(x)) / √(var(x) + ε) * weight + bias.
  *
  * @param graph The graph
  * @param architecture The model's description
- * @param hidden float32 `[rows, hidden]`
- * @param weight float32 `[hidden]`
- * @returns float32 `[rows, hidden]`
+ * @param hidden float32 `[…, channels]`
+ * @param norm Weight, bias, name
+ * @returns float32, as `hidden`
  */
 export function addNorm(
   graph: GraphBuilder,
-  architecture: Architecture,
+  { normEpsilon, norm: kind, normOffset }: Architecture,
   hidden: Value,
-  weight: Value,
-  name = weight.replace(/\.weight(\.float)?$/, ".normed"),
+  { name, weight, bias }: NormPiece,
 ): Value {
-  return graph.node("SimplifiedLayerNormalization", [hidden, weight], {
-    attributes: { axis: -1, epsilon: { float: architecture.normEpsilon }, stash_type: 1 },
-    name,
-  });
+  const attributes = { axis: -1, epsilon: { float: normEpsilon }, stash_type: 1 };
+  if (kind === "layer") {
+    return graph.node("LayerNormalization", [hidden, weight, bias], { attributes, name });
+  }
+  const scale = normOffset === undefined ? weight : graph.node("Add", [
+    weight,
+    graph.numbers("norm.offset", [normOffset]),
+  ]);
+  return graph.node("SimplifiedLayerNormalization", [hidden, scale], { attributes, name });
 }
 
 type Projection = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
@@ -118,9 +199,7 @@ function project(
   });
 }
 
-type Part = Projection | "attentionNorm" | "ffnNorm";
-
-function referenceOf({ name, weights }: BlockPiece, part: Part): MatrixReference {
+function referenceOf({ name, weights }: BlockPiece, part: Projection): MatrixReference {
   const reference = weights.get(`${part}.weight`);
   if (reference === undefined) {
     throw new RangeError(`Cannot build '${name}' without '${part}.weight'`);
@@ -128,19 +207,11 @@ function referenceOf({ name, weights }: BlockPiece, part: Part): MatrixReference
   return reference;
 }
 
-function normWeight(
-  graph: GraphBuilder,
-  block: BlockPiece,
-  part: "attentionNorm" | "ffnNorm",
-): Value {
-  const name = `${block.name}.${part}.weight`;
-  return graph.weight(name, plainWeight(name, referenceOf(block, part)));
-}
-
 function addActivation(
   graph: GraphBuilder,
   activation: Architecture["activation"],
   value: Value,
+  name?: string,
 ): Value {
   switch (activation) {
     case "silu":
@@ -148,12 +219,13 @@ function addActivation(
       return graph.node("QuickGelu", [value], {
         domain: MICROSOFT,
         attributes: { alpha: { float: 1 } },
+        name,
       });
     case "gelu":
-      return graph.node("Gelu", [value], { attributes: { approximate: "none" } });
+      return graph.node("Gelu", [value], { attributes: { approximate: "none" }, name });
     case "gelu_tanh":
-      return graph.node("Gelu", [value], { attributes: { approximate: "tanh" } });
+      return graph.node("Gelu", [value], { attributes: { approximate: "tanh" }, name });
     case "relu":
-      return graph.node("Relu", [value]);
+      return graph.node("Relu", [value], { name });
   }
 }

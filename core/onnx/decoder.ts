@@ -3,11 +3,11 @@
  * inputs and outputs have the names that transformers.js and onnxruntime-genai look for.
  * @module
  */
-import type { Architecture } from "../model/types.ts";
-import type { SequenceValues } from "./attention.ts";
+import type { Architecture, RotaryEmbedding } from "../model/types.ts";
+import type { RotationValues, SequenceValues } from "./attention.ts";
 import { addBlock, type BlockWeights } from "./block.ts";
 import { GraphBuilder, type MatrixReference, type Value, type WeightReference } from "./graph.ts";
-import { addEmbedding, addHead } from "./outer.ts";
+import { addHead, addStreamStart } from "./outer.ts";
 import { TensorType } from "./proto.ts";
 
 /** What a decoder is made of. */
@@ -16,10 +16,14 @@ export interface DecoderPiece {
   readonly architecture: Architecture;
   /** `[vocabulary, hidden]` */
   readonly embedding: MatrixReference;
+  /** `[positions, hidden]`; where positions are learned. */
+  readonly positions?: WeightReference;
   /** The weights of each block, first to last. */
   readonly blocks: readonly BlockWeights[];
   /** `[hidden]` */
   readonly finalNorm: WeightReference;
+  /** `[hidden]`; of a LayerNorm. */
+  readonly finalNormBias?: WeightReference;
   /** `[vocabulary, hidden]`; the same reference as the embedding where both are one. */
   readonly outputHead: MatrixReference;
 }
@@ -40,8 +44,9 @@ export function decoderGraph(decoder: DecoderPiece): GraphBuilder {
   const { hiddenSize, headSize, vocabularySize, layers } = architecture;
   const graph = new GraphBuilder();
   const tokens = graph.input("input_ids", "I64", ["batch_size", "sequence_length"]);
-  const sequence = addSequence(graph, architecture, tokens);
-  const embedded = addEmbedding(graph, tokens, decoder.embedding);
+  const { sequence, positions } = addSequence(graph, architecture, tokens);
+  const learned = decoder.positions && { positions, weight: decoder.positions };
+  const embedded = addStreamStart(graph, architecture, tokens, decoder.embedding, learned);
   let hidden = graph.node("Reshape", [embedded, graph.integers([-1, hiddenSize])]);
   const pasts = layers.map(({ keyValueHeads }, layer) => {
     const shape = ["batch_size", keyValueHeads, "past_sequence_length", headSize];
@@ -63,8 +68,8 @@ export function decoderGraph(decoder: DecoderPiece): GraphBuilder {
     hidden = block.hidden;
     return block.present!;
   });
-  const { finalNorm, outputHead } = decoder;
-  const logits = addHead(graph, { architecture, hidden, finalNorm, outputHead });
+  const { finalNorm, finalNormBias, outputHead } = decoder;
+  const logits = addHead(graph, { architecture, hidden, finalNorm, finalNormBias, outputHead });
   const perText = graph.node("Reshape", [logits, sequence.dimensions]);
   graph.output("logits", perText, "F32", ["batch_size", "sequence_length", vocabularySize]);
   for (const [layer, { key, value }] of presents.entries()) {
@@ -80,7 +85,7 @@ function addSequence(
   graph: GraphBuilder,
   architecture: Architecture,
   tokens: Value,
-): SequenceValues {
+): { readonly sequence: SequenceValues; readonly positions: Value } {
   const mask = graph.input("attention_mask", "I64", ["batch_size", "total_sequence_length"]);
   const positions = graph.input("position_ids", "I64", ["batch_size", "sequence_length"]);
   const short = { attributes: { to: TensorType.INT32 } };
@@ -90,12 +95,13 @@ function addSequence(
     attributes: { keepdims: 0 },
   });
   const total = graph.node("Gather", [graph.node("Shape", [mask]), one]);
-  return {
+  const sequence = {
     dimensions: graph.node("Concat", [shape, graph.integers([-1])], { attributes: { axis: 0 } }),
     ...addRotations(graph, architecture, positions, shape),
     lastIndices: graph.node("Cast", [graph.node("Sub", [real, one])], short),
     totalLength: graph.node("Cast", [total], short),
   };
+  return { sequence, positions };
 }
 
 /**
@@ -104,12 +110,33 @@ function addSequence(
  */
 function addRotations(
   graph: GraphBuilder,
-  { rotary }: Architecture,
+  { rotary, localRotary }: Architecture,
   positions: Value,
   shape: Value,
-): Pick<SequenceValues, "cosine" | "sine" | "positions"> {
-  const data = Float32Array.from(rotary.inverseFrequencies);
-  const frequencies = graph.weight("rotary.frequencies", {
+): Pick<SequenceValues, "rotation" | "localRotation" | "positions"> {
+  const [zero, one] = [graph.integers([0], []), graph.integers([1], [])];
+  const count = graph.node("ReduceProd", [shape], { attributes: { keepdims: 0 } });
+  const tables = (name: string, each?: RotaryEmbedding) =>
+    each === undefined || each.inverseFrequencies.length === 0
+      ? undefined
+      : addTables(graph, name, each, positions);
+  return {
+    rotation: tables("rotary", rotary),
+    localRotation: tables("localRotary", localRotary),
+    positions: graph.node("Reshape", [graph.node("Range", [zero, count, one]), shape], {
+      name: "rotary.rows",
+    }),
+  };
+}
+
+function addTables(
+  graph: GraphBuilder,
+  name: string,
+  { inverseFrequencies, attentionFactor }: RotaryEmbedding,
+  positions: Value,
+): RotationValues {
+  const data = Float32Array.from(inverseFrequencies);
+  const frequencies = graph.weight(`${name}.frequencies`, {
     kind: "inline",
     shape: [1, data.length],
     data,
@@ -118,24 +145,13 @@ function addRotations(
   const angles = graph.node("Mul", [
     graph.node("Cast", [column], { attributes: { to: TensorType.FLOAT } }),
     frequencies,
-  ], { name: "rotary.angles" });
-  const scaled = (value: Value) => {
-    if (rotary.attentionFactor === 1) return value;
-    const factor = graph.weight("rotary.attentionFactor", attentionFactor);
-    return graph.node("Mul", [value, factor]);
-  };
-  const attentionFactor = {
-    kind: "inline",
-    shape: [1],
-    data: Float32Array.of(rotary.attentionFactor),
-  } as const;
-  const [zero, one] = [graph.integers([0], []), graph.integers([1], [])];
-  const count = graph.node("ReduceProd", [shape], { attributes: { keepdims: 0 } });
+  ], { name: `${name}.angles` });
+  const scaled = (value: Value) =>
+    attentionFactor === 1
+      ? value
+      : graph.node("Mul", [value, graph.numbers(`${name}.attentionFactor`, [attentionFactor])]);
   return {
-    cosine: scaled(graph.node("Cos", [angles], { name: "rotary.cosine" })),
-    sine: scaled(graph.node("Sin", [angles], { name: "rotary.sine" })),
-    positions: graph.node("Reshape", [graph.node("Range", [zero, count, one]), shape], {
-      name: "rotary.rows",
-    }),
+    cosine: scaled(graph.node("Cos", [angles], { name: `${name}.cosine` })),
+    sine: scaled(graph.node("Sin", [angles], { name: `${name}.sine` })),
   };
 }

@@ -253,6 +253,22 @@ export class GraphBuilder {
   }
 
   /**
+   * Adds float32 numbers as a constant, once under each name.
+   *
+   * @param name Its name
+   * @param values The numbers
+   * @returns The value, a list in float32
+   */
+  numbers(name: string, values: readonly number[]): Value {
+    const known = this.#constants.get(name);
+    if (known !== undefined) return known;
+    const data = Float32Array.from(values);
+    this.#initializers.push(initializer(name, { kind: "inline", shape: [data.length], data }));
+    this.#constants.set(name, this.#claim(name));
+    return name;
+  }
+
+  /**
    * Adds a weight as float32: its numbers stay where they are, and others than float32 are converted in the graph.
    *
    * @param name Its name

@@ -17,16 +17,50 @@ import {
 import { addProduct } from "./products.ts";
 import { TensorType } from "./proto.ts";
 
+/** Learned positions of a decoder. */
+export interface PositionPiece {
+  /** int64, any shape. */
+  readonly positions: Value;
+  /** `[positions, hidden]` */
+  readonly weight: WeightReference;
+}
+
 /**
- * Adds the embedding: the rows of the tokens. Rows are widened to float32 after they have been picked, so that the
- * table stays as it is stored.
+ * Adds what turns tokens into the stream before the first block: rows of the embedding, scaled where the model says so,
+ * and rows of the learned positions where it has them.
  *
  * @param graph The graph
+ * @param architecture The model's description
  * @param tokens int64, any shape
  * @param weight `[vocabulary, hidden]`
+ * @param learned The learned positions
  * @returns float32, the tokens' shape with `hidden` at the end
  */
-export function addEmbedding(graph: GraphBuilder, tokens: Value, weight: MatrixReference): Value {
+export function addStreamStart(
+  graph: GraphBuilder,
+  { embeddingScale, positionOffset = 0 }: Architecture,
+  tokens: Value,
+  weight: MatrixReference,
+  learned?: PositionPiece,
+): Value {
+  const rows = embeddingRows(graph, tokens, weight);
+  const scaled = embeddingScale === undefined
+    ? rows
+    : graph.node("Mul", [rows, graph.numbers("embedding.scale", [embeddingScale])]);
+  if (learned === undefined) return scaled;
+  const table = graph.storedWeight("positions.weight", learned.weight);
+  const row = positionOffset === 0
+    ? learned.positions
+    : graph.node("Add", [learned.positions, graph.integers([positionOffset], [])]);
+  const picked = graph.node("Gather", [table, row], { name: "positions.rows" });
+  const added = isNarrow(learned.weight)
+    ? graph.node("Cast", [picked], { attributes: { to: TensorType.FLOAT } })
+    : picked;
+  return graph.node("Add", [scaled, added]);
+}
+
+/** Rows are widened to float32 after they have been picked, so that the table stays as it is stored. */
+function embeddingRows(graph: GraphBuilder, tokens: Value, weight: MatrixReference): Value {
   if (weight.kind === "int8") return int8Rows(graph, tokens, weight);
   if (weight.kind === "blocks") return blockRows(graph, tokens, weight);
   const table = graph.storedWeight("embedding.weight", weight);
@@ -78,6 +112,8 @@ export interface HeadPiece {
   readonly hidden: Value;
   /** `[hidden]` */
   readonly finalNorm: WeightReference;
+  /** `[hidden]`; of a LayerNorm. */
+  readonly finalNormBias?: WeightReference;
   /** `[vocabulary, hidden]` */
   readonly outputHead: MatrixReference;
 }
@@ -90,14 +126,23 @@ export interface HeadPiece {
  * @returns Logits, float32 `[rows, vocabulary]`
  */
 export function addHead(graph: GraphBuilder, head: HeadPiece): Value {
-  const norm = graph.weight("finalNorm.weight", head.finalNorm);
-  const normed = addNorm(graph, head.architecture, head.hidden, norm);
-  const { outputHead: weight } = head;
-  return addProduct(graph, {
+  const { architecture, finalNormBias, outputHead: weight } = head;
+  const normed = addNorm(graph, architecture, head.hidden, {
+    name: "finalNorm.normed",
+    weight: graph.weight("finalNorm.weight", head.finalNorm),
+    bias: finalNormBias && graph.weight("finalNorm.bias", finalNormBias),
+  });
+  const logits = addProduct(graph, {
     name: "outputHead",
     input: normed,
     weight,
     outputName: "head.logits",
+  });
+  const { logitSoftCap } = architecture;
+  if (logitSoftCap === undefined) return logits;
+  const cap = graph.numbers("head.cap", [logitSoftCap]);
+  return graph.node("Mul", [graph.node("Tanh", [graph.node("Div", [logits, cap])]), cap], {
+    name: "head.capped",
   });
 }
 

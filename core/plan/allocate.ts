@@ -16,20 +16,22 @@ export interface Prospect {
   readonly multiple: number;
   /** Units that must stay. */
   readonly minimumKept: number;
+  /** Whether so many units may stay, where not any number may. */
+  readonly mayKeep?: (kept: number) => boolean;
 }
 
 /**
- * Numbers of units that may be removed: those that leave a multiple, and none at all.
+ * Numbers of units that may be removed: those that leave a multiple and what may be kept, and none at all.
  *
  * @param prospect What can be given up
  * @returns Growing numbers, from 0
  */
 export function removalSteps(prospect: Prospect): readonly number[] {
-  const { units, multiple, minimumKept } = prospect;
+  const { units, multiple, minimumKept, mayKeep } = prospect;
   const steps = [0];
   const first = Math.floor((units - 1) / multiple) * multiple;
   for (let kept = first; kept >= Math.max(minimumKept, 1); kept -= multiple) {
-    steps.push(units - kept);
+    if (mayKeep?.(kept) !== false) steps.push(units - kept);
   }
   return steps;
 }

@@ -5,7 +5,12 @@
 import type { DamageCurve, LearnedDamage, Statistics } from "../calibrate/types.ts";
 import { PlanError, StatisticsError } from "../errors.ts";
 import type { Model, Structure } from "../model/types.ts";
-import { prunableParameters, unitCount, unitParameters } from "../model/units.ts";
+import {
+  loadsInStockClass,
+  prunableParameters,
+  unitCount,
+  unitParameters,
+} from "../model/units.ts";
 import { allocate, type Prospect } from "./allocate.ts";
 import { allocateUniformly, uniformChoices } from "./allocate_uniformly.ts";
 import { predictDamage } from "./damage.ts";
@@ -208,6 +213,9 @@ function prospectOf(
     damage,
     multiple,
     minimumKept: isProtected ? units : multiple,
+    ...(structure === "heads" && request.shape === "uniform"
+      ? { mayKeep: (kept: number) => loadsInStockClass(model.architecture, shape, kept) }
+      : {}),
   };
 }
 

@@ -3,6 +3,7 @@
  * @module
  */
 import { z } from "zod";
+import { attentionKinds } from "../model/config/attention.ts";
 import { PlanError } from "../errors.ts";
 import {
   groupings,
@@ -22,7 +23,12 @@ const planShape = z.object({
   model: z.object({
     source: z.string(),
     fingerprint: z.string(),
-    layers: z.array(z.object({ ffnWidth: count, keyValueHeads: count, queryHeads: count })),
+    layers: z.array(z.object({
+      ffnWidth: count,
+      keyValueHeads: count,
+      queryHeads: count,
+      attention: z.enum(attentionKinds).optional(),
+    })),
   }),
   request: z.object({
     method: z.enum(methods),

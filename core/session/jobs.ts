@@ -109,8 +109,8 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
   return await withModel(options, async (engine, model) => {
-    await requireHolders(model, targets);
     const file = await loadPlan(options.plan);
+    await requireHolders(model, targets, file.plan.request);
     const refit = options.refit ?? file.plan.request.refit;
     const plan = { ...file.plan, request: { ...file.plan.request, refit } };
     const statistics = refit === "none"

@@ -48,9 +48,9 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     options.onEvent?.({ type: "note", message });
   };
   return await withModel(options, async (engine, model) => {
-    await requireHolders(model, targets);
     const { layers } = model.architecture;
     const request = resolveRequest(options, layers);
+    await requireHolders(model, targets, request);
     const given = options.stats === undefined ? undefined : await loadStatistics(options.stats);
     const seqLen = windowLength(model, options.seqLen ?? given?.domains[0]?.seqLen);
     const evaluated = await evaluationDomains(options.evaluation);

@@ -133,8 +133,8 @@ const REFUSED: readonly [changes: RawConfig, message: string][] = [
   [{ model_type: undefined }, "'model_type' is missing"],
   [{ model_type: 3 }, "'model_type' is missing"],
   [
-    { model_type: "gpt2" },
-    "'model_type' is 'gpt2': gprune prunes models of the types llama, mistral",
+    { model_type: "bert" },
+    "'model_type' is 'bert': gprune prunes models of the types llama, mistral",
   ],
   [{ model_type: "__proto__" }, "'model_type'"],
   [{ hidden_size: undefined }, "'hidden_size' is missing"],
@@ -161,7 +161,7 @@ const REFUSED: readonly [changes: RawConfig, message: string][] = [
   [{ rms_norm_eps: -1 }, "'rms_norm_eps'"],
   [{ rope_theta: 0 }, "'rope_theta' is 0, and more than 0 is wanted"],
   [{ rope_scaling: 2 }, "'rope_scaling' is 2, and an object is wanted"],
-  [{ rope_scaling: { rope_type: "longrope" } }, "'rope_scaling.rope_type' is \"longrope\""],
+  [{ rope_scaling: { rope_type: "proportional" } }, "'rope_scaling.rope_type' is \"proportional\""],
   [{ rope_parameters: { rope_type: 3 } }, "'rope_parameters.rope_type' is 3"],
   [{ rope_scaling: { type: "linear" } }, "'rope_scaling.factor' is missing"],
   [{ rope_scaling: { type: "linear", factor: -2 } }, "'rope_scaling.factor' is -2"],
@@ -249,4 +249,96 @@ Deno.test("readConfig() names a file that is missing or is not a JSON object", a
     await Deno.writeTextFile(path, '{"a":1}');
     assertEquals(await readConfig(path), { a: 1 });
   });
+});
+
+const sizes = {
+  hidden_size: 32,
+  num_hidden_layers: 4,
+  intermediate_size: 48,
+  num_attention_heads: 4,
+  vocab_size: 64,
+};
+const old = { n_embd: 32, n_layer: 2, n_head: 4, vocab_size: 64 };
+
+/** Switches that would change what is computed, and are refused by name. */
+const UNSUPPORTED: readonly (readonly [Record<string, unknown>, string])[] = [
+  [{ model_type: "llama", ...sizes, alibi: true }, "'alibi' is true"],
+  [{ model_type: "llama", ...sizes, num_experts: 8 }, "'num_experts' is 8"],
+  [{ model_type: "llama", ...sizes, attn_logit_softcapping: 50 }, "'attn_logit_softcapping' is 50"],
+  [{ model_type: "llama", ...sizes, layer_types: ["sliding_attention"] }, "'layer_types' is"],
+  [{ model_type: "qwen3", ...sizes, no_rope_layers: [1, 0] }, "'no_rope_layers' is [1,0]"],
+  [{ model_type: "qwen2", ...sizes, partial_rotary_factor: 0.5 }, "'partial_rotary_factor' is 0.5"],
+  [
+    { model_type: "qwen2", ...sizes, rope_parameters: { partial_rotary_factor: 0.5 } },
+    "'partial_rotary_factor' is 0.5",
+  ],
+  [{
+    model_type: "qwen3",
+    ...sizes,
+    use_sliding_window: true,
+    layer_types: ["a", "b", "c", "d"],
+  }, "'layer_types' has \"a\""],
+  [{
+    model_type: "qwen3",
+    ...sizes,
+    use_sliding_window: true,
+    layer_types: ["full_attention"],
+  }, "'layer_types' has 1 entries for 4 layers"],
+  [
+    { model_type: "gemma3_text", ...sizes, use_bidirectional_attention: true },
+    "'use_bidirectional_attention' is true",
+  ],
+  [{ model_type: "gpt2", ...old, scale_attn_by_inverse_layer_idx: true }, "'scale_attn_by_inverse"],
+  [{ model_type: "gpt2", ...old, add_cross_attention: true }, "'add_cross_attention' is true"],
+  [{ model_type: "gpt2", ...old, n_embd: undefined }, "'n_embd' is missing"],
+  [{ model_type: "gpt2", ...old, n_head: 0 }, "'n_head' is 0"],
+  [{ model_type: "opt", ...sizes, ffn_dim: 64, do_layer_norm_before: false }, "'do_layer_norm_bef"],
+  [{ model_type: "opt", ...sizes, ffn_dim: 64, word_embed_proj_dim: 16 }, "'word_embed_proj_dim'"],
+  [{ model_type: "gpt_neox", ...sizes, rotary_pct: 0.01 }, "0 of 8 channels are rotated"],
+  [{ model_type: "phi3", ...sizes, rope_scaling: { type: "longrope" } }, "short_factor' has 0"],
+  [{ model_type: "smollm3", ...sizes, no_rope_layers: [1] }, "'no_rope_layers' has 1 entries"],
+  [{ model_type: "mistral", ...sizes, quantization_config: {} }, "'quantization_config' says"],
+];
+
+for (const [config, message] of UNSUPPORTED) {
+  const { model_type: type } = config;
+  Deno.test(`parseConfig() refuses ${type} where ${message}`, () => {
+    const error = assertThrows(() => parseConfig(config, "a/config.json"), ModelError, message);
+    assert(!error.message.endsWith(".") && !error.message.includes("\n"));
+  });
+}
+
+Deno.test("parseConfig() reads the old fields of Gemma 3 and the new ones alike", () => {
+  const common = { model_type: "gemma3_text", ...sizes, num_hidden_layers: 6 };
+  const older = parseConfig({
+    ...common,
+    sliding_window_pattern: 3,
+    rope_theta: 1e5,
+    rope_local_base_freq: 2e4,
+    rope_scaling: { rope_type: "linear", factor: 8 },
+  }, "config.json");
+  const list = ["sliding_attention", "sliding_attention", "full_attention"];
+  const newer = parseConfig({
+    ...common,
+    layer_types: [...list, ...list],
+    rope_parameters: {
+      full_attention: { rope_type: "linear", factor: 8, rope_theta: 1e5 },
+      sliding_attention: { rope_type: "default", rope_theta: 2e4 },
+    },
+  }, "config.json");
+  assertEquals(older, newer);
+  const kinds = older.layers.map(({ attention }) => attention).join(" ");
+  assertEquals(kinds, "local local global local local global");
+});
+
+Deno.test("parseConfig() keeps to the length that longrope's short factors are for", () => {
+  const { maxPositions, rotary } = parseConfig({
+    model_type: "phi3",
+    ...sizes,
+    max_position_embeddings: 131072,
+    original_max_position_embeddings: 4096,
+    rope_scaling: { type: "su", short_factor: [1, 1, 2, 2], long_factor: [4, 4, 4, 4] },
+  }, "config.json");
+  assertEquals(maxPositions, 4096);
+  assertAlmostEquals(rotary.attentionFactor, Math.sqrt(1 + Math.log(32) / Math.log(4096)), 1e-12);
 });

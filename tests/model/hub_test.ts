@@ -259,9 +259,9 @@ const REFUSALS: readonly [
   ["without config", withFiles({ "config.json": undefined }), {}, "it has no config.json"],
   [
     "of an unknown family",
-    withFiles({ "config.json": '{"model_type":"gpt2"}' }),
+    withFiles({ "config.json": '{"model_type":"bert"}' }),
     {},
-    "Cannot use 'org/small/config.json': 'model_type' is 'gpt2'",
+    "Cannot use 'org/small/config.json': 'model_type' is 'bert'",
   ],
 ];
 

@@ -324,7 +324,7 @@ const DAMAGED: readonly [
     () => Promise.resolve(),
     "q_proj.bias' is missing",
   ],
-  ["of an unknown family", { modelType: "gpt2" }, () => Promise.resolve(), "'gpt2'"],
+  ["of an unknown family", { modelType: "bert" }, () => Promise.resolve(), "'bert'"],
   [
     "with weights that are cut off",
     {},

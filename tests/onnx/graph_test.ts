@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { decodeModel, TensorType } from "../../core/onnx/proto.ts";
 import { GraphBuilder } from "../../core/onnx/graph.ts";
 import { attentionOperator } from "../../core/onnx/attention.ts";
-import { addEmbedding, addHead, addLosses } from "../../core/onnx/outer.ts";
+import { addHead, addLosses, addStreamStart } from "../../core/onnx/outer.ts";
 import { addBlock } from "../../core/onnx/block.ts";
 import { floats, integers, openSession } from "../../core/engine/runtime.ts";
 import { rotationTables } from "../../core/engine/rotations.ts";
@@ -113,17 +113,16 @@ const weights = () =>
     ["down_proj.weight", inline(8, 3)],
   ]);
 
-Deno.test("addEmbedding(), addBlock() and addHead() make one graph of a whole model", async () => {
+Deno.test("addStreamStart(), addBlock() and addHead() make one graph of a whole model", async () => {
   const graph = new GraphBuilder();
   const tokens = graph.input("tokens", "I64", [3]);
-  let hidden = addEmbedding(graph, tokens, inline(11, 8));
+  let hidden = addStreamStart(graph, architecture, tokens, inline(11, 8));
   const { cosine, sine } = rotationTables(architecture.rotary, 16);
   const table = (name: string, feed: typeof cosine) =>
     graph.weight(name, { kind: "inline", shape: feed.shape, data: feed.data as Float32Array });
   const sequence = {
     dimensions: graph.integers([1, 3, -1]),
-    cosine: table("cosine", cosine),
-    sine: table("sine", sine),
+    rotation: { cosine: table("cosine", cosine), sine: table("sine", sine) },
     positions: graph.integers([0]),
     lastIndices: graph.node("Cast", [graph.integers([2])], {
       attributes: { to: TensorType.INT32 },
@@ -162,8 +161,6 @@ Deno.test("addBlock() refuses a block without one of its weights", () => {
   const x = graph.input("x", "F32", [1]);
   const sequence = {
     dimensions: x,
-    cosine: x,
-    sine: x,
     positions: x,
     lastIndices: x,
     totalLength: x,
@@ -178,7 +175,7 @@ Deno.test("addBlock() refuses a block without one of its weights", () => {
   assertThrows(
     () => addBlock(graph, { ...block, weights: new Map() }),
     RangeError,
-    "without 'attentionNorm.weight'",
+    "without 'q_proj.weight'",
   );
 });
 

@@ -327,6 +327,7 @@ export const sampleSummary: ModelSummary = {
   source: "models/mixlm",
   folder: "/home/user/models/mixlm",
   family: "llama",
+  switches: [],
   dataType: "F16",
   layers: 6,
   shapes: Array.from({ length: 6 }, (_, layer) => ({
@@ -342,7 +343,7 @@ export const sampleSummary: ModelSummary = {
   tiedEmbedding: true,
   maxPositions: 1_024,
   activation: "silu",
-  rotary: { theta: 10_000, scaling: "default" },
+  rotary: { theta: 10_000, scaling: "default", rotated: 24 },
   biases: [],
   parameters: {
     total: 2_457_936,

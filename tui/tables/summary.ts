@@ -29,6 +29,7 @@ function facts(summary: ModelSummary): readonly (readonly [string, string | unde
     ["Model", summary.source],
     ["Folder", summary.folder === summary.source ? undefined : summary.folder],
     ["Family", `${summary.family}, ${summary.activation} gate, numbers in ${summary.dataType}`],
+    ["Unlike Llama", summary.switches.length === 0 ? undefined : summary.switches.join(", ")],
     [
       "Width",
       `${formatCount(summary.hiddenSize)}, heads of ${summary.headSize} channels`,
@@ -41,7 +42,9 @@ function facts(summary: ModelSummary): readonly (readonly [string, string | unde
     ],
     [
       "Positions",
-      `${formatCount(summary.maxPositions)}, rotary base ${formatCount(rotary.theta)}${scaling}${
+      `${formatCount(summary.maxPositions)}, ${
+        rotary.rotated === 0 ? "learned" : `rotary base ${formatCount(rotary.theta)}${scaling}`
+      }${
         slidingWindow === undefined ? "" : `, attention looks back ${formatCount(slidingWindow)}`
       }`,
     ],

@@ -3,16 +3,13 @@
  * @module
  */
 import { join } from "@std/path";
+import { ExportError } from "../../errors.ts";
 import type { Model } from "../../model/types.ts";
 import type { WorkOptions } from "../../progress.ts";
-import {
-  architectureKeys,
-  contextLength,
-  type GgufArchitecture,
-  ggufArchitecture,
-  storedLayers,
-} from "./architecture.ts";
+import { architectureKeys, contextLength, ggufArchitecture, storedLayers } from "./architecture.ts";
 import type { GgufMetadata, GgufTensorType, GgufValue } from "./format.ts";
+import { type GgufArchitecture, whyNotAfter } from "./kinds.ts";
+import type { PlannedCut } from "../planned_cut.ts";
 import { ggufFileName, type GgufQuantization } from "./names.ts";
 import { ggufTensors } from "./tensors.ts";
 import { tokenizerKeys } from "./tokenizer.ts";
@@ -76,7 +73,7 @@ export async function exportGguf(
     ...architectureKeys(kind, { name, architecture, layers, quantization: quantize }),
     ...await tokenizerKeys(model),
   ]);
-  const tensors = ggufTensors(model, layers, quantize);
+  const tensors = ggufTensors(model, kind, layers, quantize);
   const path = join(directory, ggufFileName(name, quantize));
   const bytes = await writeGguf(path, metadata, tensors, {
     signal,
@@ -84,19 +81,22 @@ export async function exportGguf(
       onProgress?.({ stage: "export", done, total, unit: "tensors", detail }),
   });
   const numbers = countNumbers(tensors);
-  const notes = notesOn(model, quantize, layers, numbers);
+  const notes = notesOn(model, kind, quantize, layers, numbers);
   return { path, bytes, architecture: kind, numbers, notes };
 }
 
 /**
- * Checks before any work that llama.cpp has an architecture and a tokenizer for a model. A model that passes passes
- * after pruning too.
+ * Checks before any work that llama.cpp has an architecture and a tokenizer for a model.
  *
  * @param model The model
+ * @param cut How it is going to be pruned; not at all if absent
  * @throws {ExportError} if it has not; the message names the formats that hold the model
  */
-export async function requireGguf(model: Model): Promise<void> {
-  ggufArchitecture(model.name, model.architecture);
+export async function requireGguf(model: Model, cut?: PlannedCut): Promise<void> {
+  const { name, architecture } = model;
+  const kind = ggufArchitecture(name, architecture);
+  const reason = cut && whyNotAfter(kind, architecture, cut);
+  if (reason !== undefined) throw new ExportError(`Cannot write '${name}' as GGUF: ${reason}`);
   await tokenizerKeys(model);
 }
 
@@ -113,12 +113,13 @@ function countNumbers(
 
 function notesOn(
   { name, architecture }: Model,
+  kind: GgufArchitecture,
   quantize: GgufQuantization,
   layers: readonly { readonly ffnWidth: number }[],
   numbers: Readonly<Partial<Record<GgufTensorType, number>>>,
 ): readonly string[] {
   const notes: string[] = [];
-  const context = contextLength(architecture);
+  const context = contextLength(architecture, kind);
   if (context < architecture.maxPositions) {
     notes.push(
       `GGUF ${quantize}: the context length of '${name}' is ${context} tokens, as far as its attention looks back, since llama.cpp would look further`,

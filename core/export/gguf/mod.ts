@@ -3,6 +3,6 @@
  * @module
  */
 export { exportGguf, type GgufFile, type GgufOptions, requireGguf } from "./export.ts";
-export type { GgufArchitecture } from "./architecture.ts";
+export type { GgufArchitecture } from "./kinds.ts";
 export type { GgufQuantization } from "./names.ts";
 export { type GgufModel, openGguf } from "./open.ts";

@@ -3,7 +3,7 @@
  * @module
  */
 import { ModelError } from "../../errors.ts";
-import { blockTensorName, familyOf } from "../../model/families.ts";
+import { familyOf } from "../../model/families.ts";
 import { fingerprintOf } from "../../model/files.ts";
 import { encode, numberCount } from "../../model/number_formats.ts";
 import type {
@@ -14,12 +14,28 @@ import type {
   TensorIndex,
   TensorView,
 } from "../../model/types.ts";
-import { blockRoles, blockTensorShape, parameterCount } from "../../model/units.ts";
+import { partName, storedTensors } from "../../model/stored.ts";
+import {
+  blockRoles,
+  blockTensorShape,
+  outerRoles,
+  outerTensorShape,
+  parameterCount,
+} from "../../model/units.ts";
 import { throwIfCancelled, type WorkOptions } from "../../progress.ts";
 import { storedBytes } from "./format.ts";
 import { fromBlocks } from "./number_blocks.ts";
 import { type GgufHeader, type GgufRead, type GgufTensorPlace, readGgufHeader } from "./reader.ts";
-import { GGUF_OUTER_NAMES, ggufBlockName, isReordered, separateHeads } from "./tensors.ts";
+import type { GgufArchitecture } from "./kinds.ts";
+import {
+  addedToNorm,
+  GGUF_OUTER_NAMES,
+  ggufPlaces,
+  type HeadOrder,
+  headOrder,
+  isReordered,
+  separateHeads,
+} from "./tensors.ts";
 
 /** A model whose tensors come out of a GGUF file. */
 export interface GgufModel extends Model {
@@ -62,7 +78,7 @@ export async function openGguf(
   const header = await readGgufHeader(path);
   const architecture = { ...model.architecture, layers: layersOf(path, header, model) };
   const realPath = await Deno.realPath(path);
-  const stored = storedTensors(header, architecture, path);
+  const stored = storedNumbers(header, architecture, path);
   const tensors = await UnpackedTensors.open(realPath, stored);
   const bytes = header.fileBytes;
   const weights = { tensors: rawViews(header, realPath), paths: [realPath], bytes };
@@ -113,28 +129,32 @@ function layersOf(path: string, { metadata }: GgufHeader, model: Model): readonl
   const widths = sizes("feed_forward_length");
   const queryHeads = sizes("attention.head_count");
   const keyValueHeads = sizes("attention.head_count_kv");
-  return layers.map((_, layer) => ({
+  return layers.map((shape, layer) => ({
+    ...shape,
     ffnWidth: widths[layer],
     queryHeads: queryHeads[layer],
     keyValueHeads: keyValueHeads[layer],
   }));
 }
 
-/** A tensor of the file, under its name in the Hugging Face layout. */
-interface StoredTensor {
+/** A tensor of the file, or some of its rows, under its name in the Hugging Face layout. */
+interface StoredNumbers {
   readonly place: GgufTensorPlace;
-  /** Channels of a head where the rows go in llama.cpp's order. */
-  readonly headSize?: number;
+  /** How heads are ordered where the rows go in llama.cpp's order. */
+  readonly heads?: HeadOrder;
+  /** What was added to every number. */
+  readonly added: number;
 }
 
-function storedTensors(
+function storedNumbers(
   header: GgufHeader,
   architecture: Architecture,
   path: string,
-): ReadonlyMap<string, StoredTensor> {
+): ReadonlyMap<string, StoredNumbers> {
   const family = familyOf(architecture.family);
-  const result = new Map<string, StoredTensor>();
-  const add = (name: string, ggufName: string, shape: readonly number[], headSize?: number) => {
+  const kind = header.metadata.get("general.architecture") as GgufArchitecture;
+  const result = new Map<string, StoredNumbers>();
+  const find = (ggufName: string, shape: readonly number[]) => {
     const place = header.tensors.get(ggufName);
     if (place === undefined) {
       throw new ModelError(`Cannot open '${path}': tensor '${ggufName}' is missing`);
@@ -146,24 +166,49 @@ function storedTensors(
         }] is wanted`,
       );
     }
-    result.set(name, { place, headSize });
+    return place;
   };
-  const { hiddenSize, vocabularySize, tiedEmbedding } = architecture;
-  const names = family.outerTensors;
-  const table = [vocabularySize, hiddenSize];
-  add(names["embedding.weight"], GGUF_OUTER_NAMES["embedding.weight"], table);
-  add(names["finalNorm.weight"], GGUF_OUTER_NAMES["finalNorm.weight"], [hiddenSize]);
-  if (!tiedEmbedding) {
-    add(names["outputHead.weight"], GGUF_OUTER_NAMES["outputHead.weight"], table);
+  for (const role of outerRoles(architecture)) {
+    const place = find(GGUF_OUTER_NAMES[role], outerTensorShape(architecture, role));
+    result.set(family.outerTensors[role]!, { place, added: addedToNorm(architecture, role) });
   }
   for (const [layer, shape] of architecture.layers.entries()) {
-    for (const role of blockRoles(architecture)) {
-      const size = isReordered(role) ? architecture.headSize : undefined;
-      const wanted = blockTensorShape(architecture, shape, role);
-      add(blockTensorName(family, role, layer), ggufBlockName(role, layer), wanted, size);
+    const names = new Map(
+      storedTensors(architecture, shape, layer).flatMap((stored) =>
+        stored.roles.map((role) => [role, partName(stored, role)] as const)
+      ),
+    );
+    for (const { name, roles } of ggufPlaces(kind, blockRoles(architecture), layer)) {
+      const shapes = roles.map((role) => blockTensorShape(architecture, shape, role));
+      const rows = shapes.reduce((sum, [own]) => sum + own, 0);
+      const place = find(name, [rows, ...shapes[0].slice(1)]);
+      let before = 0;
+      for (const [index, role] of roles.entries()) {
+        result.set(names.get(role)!, {
+          place: someRows(place, before, shapes[index]),
+          heads: isReordered(kind, role) ? headOrder(architecture) : undefined,
+          added: addedToNorm(architecture, role),
+        });
+        before += shapes[index][0];
+      }
     }
   }
   return result;
+}
+
+/** Rows of a tensor as a tensor: rows are stored whole, one after the other. */
+function someRows(
+  place: GgufTensorPlace,
+  first: number,
+  shape: readonly number[],
+): GgufTensorPlace {
+  const columns = numberCount(shape.slice(1));
+  return {
+    ...place,
+    shape,
+    offset: place.offset + storedBytes(place.type, first * columns),
+    byteLength: storedBytes(place.type, numberCount(shape)),
+  };
 }
 
 /** The tensors as bytes, for the fingerprint. */
@@ -186,9 +231,9 @@ const PIECE = 4 << 20;
 class UnpackedTensors extends Map<string, TensorView> {
   readonly #path: string;
   readonly #temporary: string;
-  readonly #waiting: Map<string, StoredTensor>;
+  readonly #waiting: Map<string, StoredNumbers>;
 
-  private constructor(path: string, temporary: string, waiting: Map<string, StoredTensor>) {
+  private constructor(path: string, temporary: string, waiting: Map<string, StoredNumbers>) {
     super();
     this.#path = path;
     this.#temporary = temporary;
@@ -197,16 +242,17 @@ class UnpackedTensors extends Map<string, TensorView> {
 
   static async open(
     path: string,
-    stored: ReadonlyMap<string, StoredTensor>,
+    stored: ReadonlyMap<string, StoredNumbers>,
   ): Promise<UnpackedTensors> {
     const temporary = await Deno.makeTempFile({ prefix: "gprune-", suffix: ".f32" });
     const real = await Deno.realPath(temporary);
-    const waiting = new Map<string, StoredTensor>();
+    const waiting = new Map<string, StoredNumbers>();
     const result = new UnpackedTensors(path, real, waiting);
     let offset = 0;
     for (const [name, each] of stored) {
-      const { place: { shape, type, ...place }, headSize } = each;
-      const mapped = headSize === undefined && (type === "F32" || type === "F16");
+      const { place: { shape, type, ...place }, heads, added } = each;
+      const plain = heads === undefined && added === 0;
+      const mapped = plain && (type === "F32" || type === "F16");
       const dataType: DataType = mapped ? type : "F32";
       if (mapped) {
         result.set(name, { ...place, name, shape, dataType, path });
@@ -251,10 +297,10 @@ class UnpackedTensors extends Map<string, TensorView> {
     await Deno.remove(this.#temporary).catch(() => undefined);
   }
 
-  #unpack({ place, headSize }: StoredTensor, offset: number): void {
+  #unpack({ place, heads, added }: StoredNumbers, offset: number): void {
     const columns = place.shape.length === 1 ? 1 : place.shape[1];
     const rows = place.shape[0];
-    const together = headSize ?? 1;
+    const together = heads?.headSize ?? 1;
     const rowsAtOnce = Math.max(1, Math.floor(PIECE / columns / together)) * together;
     using source = Deno.openSync(this.#path);
     using target = Deno.openSync(this.#temporary, { write: true });
@@ -264,8 +310,9 @@ class UnpackedTensors extends Map<string, TensorView> {
       const count = Math.min(rowsAtOnce, rows - row) * columns;
       const bytes = readAll(source, storedBytes(place.type, count), this.#path);
       const numbers = fromBlocks(bytes, place.type);
-      const ordered = headSize === undefined ? numbers : separateHeads(numbers, headSize, columns);
-      writeAll(target, encode(ordered, "F32"));
+      const ordered = heads === undefined ? numbers : separateHeads(numbers, heads, columns);
+      const plain = added === 0 ? ordered : ordered.map((value) => value - added);
+      writeAll(target, encode(plain, "F32"));
     }
   }
 }

@@ -3,8 +3,16 @@
  * @module
  */
 import { blockTensors, outerTensor } from "../../model/open.ts";
-import type { Architecture, BlockRole, LayerShape, Model, Tensor } from "../../model/types.ts";
-import { blockTensorShape } from "../../model/units.ts";
+import type {
+  Architecture,
+  BlockRole,
+  LayerShape,
+  Model,
+  OuterRole,
+  Tensor,
+} from "../../model/types.ts";
+import { blockTensorShape, outerRoles, outerTensorShape } from "../../model/units.ts";
+import type { GgufArchitecture } from "./kinds.ts";
 import { readPaddedRows } from "../padding.ts";
 import { rotaryDivisors } from "./architecture.ts";
 import { BLOCK_SIZE, type GgufTensorType } from "./format.ts";
@@ -22,6 +30,10 @@ const PART_NAMES: Readonly<Record<string, string>> = {
   gate_proj: "ffn_gate",
   up_proj: "ffn_up",
   down_proj: "ffn_down",
+  q_norm: "attn_q_norm",
+  k_norm: "attn_k_norm",
+  attentionPostNorm: "post_attention_norm",
+  ffnPostNorm: "post_ffw_norm",
 };
 
 const TYPES: Readonly<Record<GgufQuantization, GgufTensorType>> = {
@@ -46,38 +58,116 @@ export function ggufBlockName(role: BlockRole, layer: number): string {
 /** Names of the tensors outside the blocks. */
 export const GGUF_OUTER_NAMES = {
   "embedding.weight": "token_embd.weight",
+  "positions.weight": "position_embd.weight",
   "finalNorm.weight": "output_norm.weight",
+  "finalNorm.bias": "output_norm.bias",
   "outputHead.weight": "output.weight",
 } as const;
 
+/** Parts that llama.cpp has in one tensor, in architectures that fuse queries, keys and values. */
+const FUSED: readonly string[] = ["q_proj", "k_proj", "v_proj"];
+
+/** Where a part of a block lies in a file. */
+export interface GgufPlace {
+  /** The tensor's name. */
+  readonly name: string;
+  /** The parts that share the tensor, its rows one after the other; the part alone if it has its own. */
+  readonly roles: readonly BlockRole[];
+}
+
+/**
+ * Where the parts of a block lie.
+ *
+ * @param kind llama.cpp's architecture
+ * @param roles The parts that there are
+ * @param layer The block's number, from 0
+ * @returns Tensors, in the order of their first parts
+ */
+export function ggufPlaces(
+  kind: GgufArchitecture,
+  roles: readonly BlockRole[],
+  layer: number,
+): readonly GgufPlace[] {
+  const places = new Map<string, BlockRole[]>();
+  for (const role of roles) {
+    const [part, suffix] = role.split(".");
+    const fused = (kind === "gptneox" || kind === "gpt2") && FUSED.includes(part);
+    const name = fused ? `blk.${layer}.attn_qkv.${suffix}` : ggufBlockName(role, layer);
+    places.set(name, [...places.get(name) ?? [], role]);
+  }
+  return [...places].map(([name, own]) => ({ name, roles: own }));
+}
+
 /**
  * Whether the rows of a tensor go in another order: queries and keys, whose channels llama.cpp rotates in neighbouring
- * pairs.
+ * pairs in architectures that follow Llama's first code.
  *
+ * @param kind llama.cpp's architecture
  * @param role The part that it plays
  * @returns True for weights and biases of q and k
  */
-export function isReordered(role: BlockRole): boolean {
-  return role.startsWith("q_proj.") || role.startsWith("k_proj.");
+export function isReordered(kind: GgufArchitecture, role: BlockRole): boolean {
+  const neighbours = kind === "llama" || kind === "deci" || kind === "smollm3";
+  return neighbours && (role.startsWith("q_proj.") || role.startsWith("k_proj."));
+}
+
+/**
+ * What is added to a tensor's numbers: llama.cpp wants norms whole that some families count from 1.
+ *
+ * @param architecture What the model computes
+ * @param role The part that it plays
+ * @returns 0 for all but weights of norms
+ */
+export function addedToNorm(
+  { normOffset = 0 }: Architecture,
+  role: BlockRole | OuterRole,
+): number {
+  return /norm\.weight$/i.test(role) ? normOffset : 0;
+}
+
+/** What decides the order of a head's channels. */
+export interface HeadOrder {
+  /** Channels of a head. */
+  readonly headSize: number;
+  /** How many of them, from the first, are rotated. */
+  readonly rotated: number;
+  /**
+   * What the others are multiplied by; 1 if absent. llama.cpp multiplies all channels by the rotary embedding's factor,
+   * where only those that are rotated should be.
+   */
+  readonly scaleOfOthers?: number;
+}
+
+/**
+ * What decides the order of a model's heads.
+ *
+ * @param architecture What the model computes
+ * @returns Channels of a head, and those rotated
+ */
+export function headOrder({ headSize, rotary }: Architecture): HeadOrder {
+  const rotated = 2 * rotary.inverseFrequencies.length;
+  return { headSize, rotated, scaleOfOthers: 1 / rotary.attentionFactor };
 }
 
 /**
  * Brings the channels of heads into llama.cpp's order: channel i and channel i + headSize / 2, which rotate together,
- * become neighbours.
+ * become neighbours. Where fewer are rotated, the same holds among those, and the others stay where they are.
  *
  * @param rows Rows of whole heads, `[rows, columns]`
- * @param headSize Channels of a head
+ * @param heads Channels of a head, and how many of them are rotated
  * @param columns Numbers of a row
  * @returns The rows in the new order
  */
 export function interleaveHeads(
   rows: Float32Array,
-  headSize: number,
+  { headSize, rotated, scaleOfOthers = 1 }: HeadOrder,
   columns: number,
 ): Float32Array {
-  return reorder(rows, columns, (row) => {
+  const scaled = scaleOthers(rows, { headSize, rotated, scaleOfOthers }, columns);
+  return reorder(scaled, columns, (row) => {
     const channel = row % headSize;
-    const half = headSize / 2;
+    const half = rotated / 2;
+    if (channel >= rotated) return row;
     return row - channel + (channel % half) * 2 + Math.floor(channel / half);
   });
 }
@@ -86,19 +176,36 @@ export function interleaveHeads(
  * The opposite of {@linkcode interleaveHeads}.
  *
  * @param rows Rows of whole heads, `[rows, columns]`
- * @param headSize Channels of a head
+ * @param heads Channels of a head, and how many of them are rotated
  * @param columns Numbers of a row
  * @returns The rows in the order of the Hugging Face layout
  */
 export function separateHeads(
   rows: Float32Array,
-  headSize: number,
+  { headSize, rotated, scaleOfOthers = 1 }: HeadOrder,
   columns: number,
 ): Float32Array {
-  return reorder(rows, columns, (row) => {
+  const scaled = scaleOthers(
+    rows,
+    { headSize, rotated, scaleOfOthers: 1 / scaleOfOthers },
+    columns,
+  );
+  return reorder(scaled, columns, (row) => {
     const channel = row % headSize;
-    return row - channel + (channel % 2) * headSize / 2 + Math.floor(channel / 2);
+    if (channel >= rotated) return row;
+    return row - channel + (channel % 2) * rotated / 2 + Math.floor(channel / 2);
   });
+}
+
+function scaleOthers(
+  rows: Float32Array,
+  { headSize, rotated, scaleOfOthers = 1 }: HeadOrder,
+  columns: number,
+): Float32Array {
+  if (scaleOfOthers === 1 || rotated === headSize) return rows;
+  return rows.map((value, at) =>
+    Math.floor(at / columns) % headSize < rotated ? value : value * scaleOfOthers
+  );
 }
 
 /** Rows in a new order: `place` tells where each one goes. */
@@ -121,52 +228,71 @@ function reorder(
  * float16. In `q4_0` the output head (and so an embedding that it shares) has 8 bits: every logit depends on it.
  *
  * @param model The model
+ * @param kind llama.cpp's architecture
  * @param layers The sizes of its layers as they are stored
  * @param quantization How numbers are stored
  * @returns The tensors in the order of the file
  */
 export function ggufTensors(
   model: Model,
+  kind: GgufArchitecture,
   layers: readonly LayerShape[],
   quantization: GgufQuantization,
 ): readonly GgufTensor[] {
   const { architecture } = model;
-  const { vocabularySize, hiddenSize, tiedEmbedding } = architecture;
-  const table = [vocabularySize, hiddenSize];
-  const embedding = outerTensor(model, "embedding.weight");
-  const head = outerTensor(model, "outputHead.weight");
-  const names = GGUF_OUTER_NAMES;
-  const plain = (name: string, tensor: Tensor, shape: readonly number[], sharp: boolean) =>
-    ggufTensor({ name, tensor, shape, type: typeOf(quantization, shape, sharp) });
-  const divisors = rotaryDivisors(architecture);
+  const divisors = rotaryDivisors(architecture, kind);
+  const outer = (role: OuterRole) => {
+    const shape = outerTensorShape(architecture, role);
+    const sharp = role === "outputHead.weight" ||
+      (role === "embedding.weight" && architecture.tiedEmbedding);
+    return ggufTensor({
+      name: GGUF_OUTER_NAMES[role],
+      parts: [{ tensor: outerTensor(model, role), shape }],
+      // Positions are added one by one, which llama.cpp does in float32.
+      type: role === "positions.weight" ? "F32" : typeOf(quantization, shape, sharp),
+      added: addedToNorm(architecture, role),
+    });
+  };
+  const roles = outerRoles(architecture);
+  const isFirst = (role: OuterRole) => role === "embedding.weight" || role === "positions.weight";
   return [
-    plain(names["embedding.weight"], embedding, table, tiedEmbedding),
+    ...roles.filter(isFirst).map(outer),
     ...(divisors === undefined ? [] : [
-      plain("rope_freqs.weight", { shape: [divisors.length], data: divisors }, [
-        divisors.length,
-      ], false),
+      ggufTensor({
+        name: "rope_freqs.weight",
+        parts: [{
+          tensor: { shape: [divisors.length], data: divisors },
+          shape: [divisors.length],
+        }],
+        type: "F32",
+      }),
     ]),
-    ...layers.flatMap((shape, layer) => layerTensors(model, layer, shape, quantization)),
-    plain(names["finalNorm.weight"], outerTensor(model, "finalNorm.weight"), [hiddenSize], false),
-    ...(tiedEmbedding ? [] : [plain(names["outputHead.weight"], head, table, true)]),
+    ...layers.flatMap((shape, layer) => layerTensors(model, kind, layer, shape, quantization)),
+    ...roles.filter((role) => !isFirst(role)).map(outer),
   ];
 }
 
 function layerTensors(
   model: Model,
+  kind: GgufArchitecture,
   layer: number,
   shape: LayerShape,
   quantization: GgufQuantization,
 ): GgufTensor[] {
   const { architecture } = model;
-  return [...blockTensors(model, layer)].map(([role, tensor]) => {
-    const wanted = blockTensorShape(architecture, shape, role);
+  const tensors = blockTensors(model, layer);
+  return ggufPlaces(kind, [...tensors.keys()], layer).map(({ name, roles }) => {
+    const parts = roles.map((role) => ({
+      tensor: tensors.get(role)!,
+      shape: blockTensorShape(architecture, shape, role),
+    }));
+    const [first] = roles;
     return ggufTensor({
-      name: ggufBlockName(role, layer),
-      tensor,
-      shape: wanted,
-      type: typeOf(quantization, wanted, false),
-      heads: isReordered(role) ? architecture : undefined,
+      name,
+      parts,
+      type: typeOf(quantization, parts[0].shape, false),
+      heads: isReordered(kind, first) ? headOrder(architecture) : undefined,
+      added: addedToNorm(architecture, first),
     });
   });
 }
@@ -182,22 +308,56 @@ function typeOf(
   return inBlocks && shape[1] % BLOCK_SIZE !== 0 ? "F16" : type;
 }
 
-interface TensorParts {
-  readonly name: string;
+interface TensorPart {
   readonly tensor: Tensor;
+  /** Its sizes as they are stored: its own, or larger ones. */
   readonly shape: readonly number[];
-  readonly type: GgufTensorType;
-  /** Where the rows are channels of heads and go in another order. */
-  readonly heads?: Pick<Architecture, "headSize">;
 }
 
-function ggufTensor({ name, tensor, shape, type, heads }: TensorParts): GgufTensor {
+interface TensorParts {
+  readonly name: string;
+  /** What it is made of, rows after rows. */
+  readonly parts: readonly TensorPart[];
+  readonly type: GgufTensorType;
+  /** Where the rows are channels of heads and go in another order. */
+  readonly heads?: HeadOrder;
+  /** What is added to every number. */
+  readonly added?: number;
+}
+
+function ggufTensor({ name, parts, type, heads, added = 0 }: TensorParts): GgufTensor {
+  const [{ shape: [, ...inner] }] = parts;
+  const shape = [parts.reduce((sum, part) => sum + part.shape[0], 0), ...inner];
   // A bias is one row in the file, and a column of channels to whoever reorders them.
   const flat = shape.length === 1;
   const columns = flat ? 1 : shape[1];
   const rows = async (first: number, count: number) => {
-    const numbers = await readPaddedRows(tensor, shape, first, flat ? shape[0] : count);
-    return heads === undefined ? numbers : interleaveHeads(numbers, heads.headSize, columns);
+    const numbers = await partRows(parts, first, flat ? shape[0] : count, columns);
+    if (added !== 0) return numbers.map((value) => value + added);
+    return heads === undefined ? numbers : interleaveHeads(numbers, heads, columns);
   };
   return { name, shape, type, rows, rowsTogether: flat ? 1 : heads?.headSize };
+}
+
+async function partRows(
+  parts: readonly TensorPart[],
+  first: number,
+  count: number,
+  columns: number,
+): Promise<Float32Array> {
+  if (parts.length === 1) {
+    return await readPaddedRows(parts[0].tensor, parts[0].shape, first, count);
+  }
+  const result = new Float32Array(count * columns);
+  let start = 0;
+  for (const { tensor, shape } of parts) {
+    const from = Math.max(first, start);
+    const to = Math.min(first + count, start + shape[0]);
+    if (to > from) {
+      const rows = await readPaddedRows(tensor, shape, from - start, to - from);
+      result.set(rows, (from - first) * columns);
+    }
+    start += shape[0];
+  }
+  return result;
 }

@@ -5,6 +5,7 @@
  */
 import { basename, join } from "@std/path";
 import { ExportError } from "../../errors.ts";
+import { decimalFields, stringifyWithDecimals } from "../../model/config/decimals.ts";
 import type { Model } from "../../model/types.ts";
 
 /** A decoder that was written. */
@@ -34,8 +35,10 @@ export async function writeRuntimeConfigs(
   const configPath = join(directory, "config.json");
   const genaiPath = join(directory, "genai_config.json");
   try {
-    const config = JSON.parse(await Deno.readTextFile(configPath)) as Json;
-    await writeJson(configPath, withDecoder(config, decoder));
+    const source = await Deno.readTextFile(configPath);
+    const config = withDecoder(JSON.parse(source) as Json, decoder);
+    const text = stringifyWithDecimals(config, decimalFields(source));
+    await Deno.writeTextFile(configPath, `${text}\n`);
     const known = await Deno.stat(genaiPath).then(() => true, () => false);
     if (!known) await writeJson(genaiPath, await genaiConfig(model, decoder.file));
   } catch (error) {

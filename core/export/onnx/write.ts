@@ -64,7 +64,13 @@ async function writeDecoder(
     architecture,
     embedding,
     blocks: architecture.layers.map((_, layer) => blockWeights(model, layer, quantize)),
+    positions: architecture.positionOffset === undefined
+      ? undefined
+      : plainWeight(outerTensor(model, "positions.weight")),
     finalNorm: plainWeight(outerTensor(model, "finalNorm.weight")),
+    finalNormBias: architecture.norm === "layer"
+      ? plainWeight(outerTensor(model, "finalNorm.bias"))
+      : undefined,
     outputHead: architecture.tiedEmbedding
       ? embedding
       : outerMatrix(outerTensor(model, "outputHead.weight"), quantize),

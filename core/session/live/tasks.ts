@@ -123,7 +123,7 @@ class Workbench {
     context: TaskContext,
   ): Promise<WorkerTasks["open"]["result"]> {
     const model = await openModel(source, { ...context, revision });
-    const engine = await openEngine(name);
+    const engine = await openEngine(name, { architecture: model.architecture });
     this.#opened = { engine, model };
     this.#temporary = temporary;
     return { engine: engine.name, device: engine.device };

@@ -31,9 +31,9 @@ async function ggufFiles(folder: string): Promise<string[]> {
 Deno.test("interleaveHeads() makes neighbours of channels that rotate together, and separateHeads() undoes it", () => {
   const rows = Float32Array.from({ length: 2 * 6 * 2 }, (_, index) => Math.floor(index / 2));
   const channels = (numbers: Float32Array) => [...numbers].filter((_, index) => index % 2 === 0);
-  const mixed = interleaveHeads(rows, 6, 2);
+  const mixed = interleaveHeads(rows, { headSize: 6, rotated: 6 }, 2);
   assertEquals(channels(mixed), [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]);
-  assertEquals(separateHeads(mixed, 6, 2), rows);
+  assertEquals(separateHeads(mixed, { headSize: 6, rotated: 6 }, 2), rows);
 });
 
 Deno.test("openGguf() gives back what exportGguf() wrote, number by number", () =>

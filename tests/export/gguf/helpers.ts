@@ -55,9 +55,7 @@ export function divergence(p: readonly number[], q: readonly number[]): number {
 /** The step that turns characters into bytes, after others have cut words. */
 export const byteLevel = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
 /** A step that cuts out what a regular expression matches. */
-export const split = (
-  Regex: string,
-): Record<string, unknown> & { readonly type: string } => ({
+export const split = (Regex: string): Record<string, unknown> & { readonly type: string } => ({
   type: "Split",
   pattern: { Regex },
   behavior: "Isolated",

@@ -85,7 +85,7 @@ const variants: Readonly<Record<string, RandomModelOptions>> = {
   "yarn rotary scaling": { ropeScaling: yarn },
   "adaptive, yarn rotary scaling": { shapes: differingShapes, ropeScaling: yarn },
   "head size 12": { headSize: 12 },
-  "one key/value head": { keyValueHeads: 1 },
+  "one head of keys and values": { keyValueHeads: 1 },
   "one neuron": { ffnWidth: 1 },
   "mistral, a window shorter than the text": {
     modelType: "mistral",
