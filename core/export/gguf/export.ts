@@ -133,8 +133,9 @@ function notesOn(
     );
   }
   const halves = numbers.F16 ?? 0;
-  if (halves > 0 && (quantize === "q8_0" || quantize === "q4_0")) {
-    const total = Object.values(numbers).reduce((sum, count) => sum + count, 0);
+  const total = Object.values(numbers).reduce((sum, count) => sum + count, 0);
+  // Less than a hundredth is not worth a person's time.
+  if (halves >= total / 100 && (quantize === "q8_0" || quantize === "q4_0")) {
     notes.push(
       `GGUF ${quantize}: ${
         (100 * halves / total).toFixed(0)
