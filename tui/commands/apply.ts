@@ -38,6 +38,7 @@ export function addApply(program: Program, context: CommandContext): void {
     .addOption(option.zeroPadOption)
     .addOption(option.forceOption)
     .addOption(option.jsonOption)
+    .addOption(option.memoryOption)
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
@@ -52,6 +53,7 @@ export function addApply(program: Program, context: CommandContext): void {
           model: paths.model(model),
           revision: options.revision,
           engine: options.engine,
+          memory: options.memory,
           plan: paths.file(options.plan),
           stats: options.stats === undefined ? undefined : paths.file(options.stats),
           refit: options.refit,

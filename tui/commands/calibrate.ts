@@ -36,6 +36,7 @@ export function addCalibrate(program: Program, context: CommandContext): void {
           model: paths.model(model),
           revision: options.revision,
           engine: options.engine,
+          memory: options.memory,
           calibration: paths.texts(options.calib),
           // Unless told otherwise, the library decides: published methods know no such text.
           self: options.self ? undefined : false,
@@ -79,6 +80,7 @@ function calibrateCommand(program: Program) {
     .addOption(option.resumeOption)
     .addOption(option.forceOption)
     .addOption(option.jsonOption)
+    .addOption(option.memoryOption)
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)

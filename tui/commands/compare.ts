@@ -43,6 +43,7 @@ export function addCompare(program: Program, context: CommandContext): void {
         model: paths.model(model),
         revision: options.revision,
         engine: options.engine,
+        memory: options.memory,
         calibration: paths.texts(options.calib),
         // Unless told otherwise, the library decides: published methods know no such text.
         self: options.self ? undefined : false,
@@ -110,6 +111,7 @@ function compareCommand(program: Program) {
     .addOption(option.jsonOption)
     .addOption(csvOption)
     .addOption(markdownOption)
+    .addOption(option.memoryOption)
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)

@@ -36,6 +36,7 @@ export function addEvaluate(program: Program, context: CommandContext): void {
     .addOption(option.formatOption)
     .addOption(option.quantizeOption)
     .addOption(option.jsonOption)
+    .addOption(option.memoryOption)
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
@@ -53,6 +54,7 @@ export function addEvaluate(program: Program, context: CommandContext): void {
           model: paths.model(model),
           revision: options.revision,
           engine: options.engine,
+          memory: options.memory,
           evaluation: paths.texts(options.eval),
           evalWindows: options.evalWindows,
           tasks: paths.texts(options.task),

@@ -34,6 +34,7 @@ export function addExport(program: Program, context: CommandContext): void {
     .addOption(option.zeroPadOption)
     .addOption(option.forceOption)
     .addOption(option.jsonOption)
+    .addOption(option.memoryOption)
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
@@ -50,6 +51,7 @@ export function addExport(program: Program, context: CommandContext): void {
           ...watch.options,
           model: paths.model(model),
           revision: options.revision,
+          memory: options.memory,
           out: paths.file(options.out),
           force: options.force,
           ...output,

@@ -53,6 +53,7 @@ export function addPrune(program: Program, context: CommandContext): void {
           model: source,
           revision: options.revision,
           engine: options.engine,
+          memory: options.memory,
           calibration: paths.texts(options.calib),
           // Unless told otherwise, the library decides: published methods know no such text.
           self: options.self ? undefined : false,
@@ -137,6 +138,7 @@ function pruneCommand(program: Program) {
     .addOption(option.resumeOption)
     .addOption(option.forceOption)
     .addOption(option.jsonOption)
+    .addOption(option.memoryOption)
     .addOption(option.quietOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
