@@ -20,6 +20,8 @@ export interface ModelWords {
   readonly revision?: string;
   /** `--engine` */
   readonly engine?: JobOptions["engine"];
+  /** `--memory`, in bytes. */
+  readonly memory?: number;
 }
 
 /** What to calibrate on. */
@@ -65,7 +67,7 @@ type With<Args extends unknown[], Words extends OptionValues, Globals extends Op
   Command<Args, Words & { readonly [Word in keyof More]: More[Word] }, Globals>;
 
 /**
- * Adds `--revision` and `--engine`.
+ * Adds `--revision`, `--engine` and `--memory`.
  *
  * @param command The command
  * @returns The same command
@@ -73,7 +75,7 @@ type With<Args extends unknown[], Words extends OptionValues, Globals extends Op
 export function withModel<A extends unknown[], W extends OptionValues, G extends OptionValues>(
   command: Command<A, W, G>,
 ): With<A, W, G, ModelWords> {
-  return added(command, [option.revisionOption, option.engineOption]);
+  return added(command, [option.revisionOption, option.engineOption, option.memoryOption]);
 }
 
 /**
@@ -210,8 +212,9 @@ export function modelFields(
   model: string | undefined,
   words: ModelWords,
   paths: Paths,
-): Pick<JobOptions, "model" | "revision" | "engine"> {
-  return { model: paths.model(model), revision: words.revision, engine: words.engine };
+): Pick<JobOptions, "model" | "revision" | "engine" | "memory"> {
+  const { revision, engine, memory } = words;
+  return { model: paths.model(model), revision, engine, memory };
 }
 
 /**

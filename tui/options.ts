@@ -8,6 +8,7 @@ import type { LayerBudget, Method, Metric, Refit, Shape, Switch } from "../core/
 import type { Structure } from "../core/model/types.ts";
 import type { NamedPath } from "../core/session/types.ts";
 import {
+  byteSize,
   choice,
   choiceList,
   layerBudget,
@@ -61,6 +62,12 @@ export const engineOption = new Option(
   "--engine <E>",
   "what runs the model: auto, onnx, webgpu (default: auto)",
 ).argParser((text) => choice("--engine", text, engines)).helpGroup(modelGroup);
+
+/** `--memory SIZE` */
+export const memoryOption = new Option(
+  "--memory <SIZE>",
+  "memory to stay below, such as 3GB or 800MB; refused at the start where that cannot be (default: a share of what is free)",
+).argParser((text) => byteSize("--memory", text)).helpGroup(generalGroup);
 
 /** `--calib NAME=PATH` */
 export const calibOption = new Option(

@@ -204,6 +204,30 @@ export function namedPath(
   return [...before, { name, path }];
 }
 
+const decimalUnits = ["", "k", "m", "g", "t"];
+
+/**
+ * A number of bytes with a unit: `3GB` is 3·10⁹ bytes, `3GiB` 3·2³⁰; the B may be left out.
+ *
+ * @param option The option
+ * @param text What was written
+ * @returns Bytes
+ * @throws {UsageError} if it has not that form, or is less than a megabyte
+ */
+export function byteSize(option: string, text: string): number {
+  const [, number, unit, binary] = /^\s*([0-9.]+)\s*([kmgt])(i?)b?\s*$/i.exec(text) ?? [];
+  const value = decimal(number ?? "");
+  if (unit === undefined || !(value > 0)) {
+    throw new UsageError(
+      `${option} '${text}' is no size; write for instance ${option} 3GB, ${option} 800MB or ${option} 2.5GiB`,
+    );
+  }
+  const step = binary === "" ? 1000 : 1024;
+  const bytes = Math.floor(value * step ** decimalUnits.indexOf(unit.toLowerCase()));
+  if (bytes >= 1e6) return bytes;
+  throw new UsageError(`${option} '${text}' is less than a megabyte; give more`);
+}
+
 function decimal(text: string): number {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : NaN;
 }

@@ -227,6 +227,8 @@ class LayerSequence {
 
   async fitted(layer: number, role: BlockRole): Promise<Float32Array | undefined> {
     while (this.#latest === undefined || this.#latest.layer < layer) {
+      // What was written need not outlive the making of the next.
+      this.#latest = undefined;
       const next = await this.#layers.next();
       if (next.done) return undefined;
       this.#latest = next.value;

@@ -11,8 +11,8 @@ import {
   isFloat,
   numberCount,
   readRows,
-  readTensorBytes,
   type TensorEntry,
+  tensorPieces,
   writeSafetensors,
 } from "../model/safetensors.ts";
 import type { DataType, Model, TensorView } from "../model/types.ts";
@@ -24,7 +24,7 @@ export type OutputDataType = "keep" | "f32" | "f16" | "bf16";
 /** Bytes of weights that go into one file at most, as the hub recommends. */
 export const largestShard = 5_000_000_000;
 
-/** Bytes that are copied or converted at a time. */
+/** Bytes in float32 that are converted at a time. */
 const PIECE = 32 << 20;
 
 const STORED: Readonly<Record<Exclude<OutputDataType, "keep">, FloatDataType>> = {
@@ -80,7 +80,7 @@ export function copiedEntry(view: TensorView, wanted: OutputDataType): TensorEnt
   const dataType = outputDataType(view.dataType, wanted);
   const { name, shape } = view;
   const raw = dataType === view.dataType && view.layout === undefined;
-  const bytes = () => raw ? rawPieces(view) : convertedPieces(view, dataType as FloatDataType);
+  const bytes = () => raw ? tensorPieces(view) : convertedPieces(view, dataType as FloatDataType);
   return { name, shape, dataType, bytes };
 }
 
@@ -208,13 +208,6 @@ function sizeOf({ shape, dataType }: TensorEntry): number {
 
 function padded(number: number): string {
   return String(number).padStart(5, "0");
-}
-
-async function* rawPieces(view: TensorView): AsyncGenerator<Uint8Array> {
-  for (let done = 0; done < view.byteLength; done += PIECE) {
-    const byteLength = Math.min(PIECE, view.byteLength - done);
-    yield await readTensorBytes({ ...view, offset: view.offset + done, byteLength });
-  }
 }
 
 async function* convertedPieces(

@@ -4,8 +4,9 @@
  */
 import type { DomainSums, KindStatistics } from "../calibrate/types.ts";
 import { StatisticsError } from "../errors.ts";
-import { readTensor } from "../model/safetensors.ts";
-import { balancedGram } from "../linear/gram.ts";
+import { isView, readTensor } from "../model/safetensors.ts";
+import { discard } from "../linear/discard.ts";
+import { GramBalance } from "../linear/gram.ts";
 import type { Plan } from "../plan/types.ts";
 import { domainWeights, selfDomain } from "../plan/weights.ts";
 
@@ -42,8 +43,7 @@ export async function inputMoments(
 ): Promise<InputMoments> {
   const n = domains[0]?.sum.length ?? 0;
   const [mean, meanSquare] = [new Float64Array(n), new Float64Array(n)];
-  const counted: { readonly gram: Float32Array; readonly tokens: number }[] = [];
-  const shares: number[] = [];
+  const balance = options.gram ? new GramBalance(n) : undefined;
   let [mass, tokens, total] = [0, 0, 0];
   for (const [index, domain] of domains.entries()) {
     const energy = domain.sumOfSquares.reduce((a, b) => a + b, 0);
@@ -57,20 +57,21 @@ export async function inputMoments(
     mass += factor * domain.tokens;
     tokens += domain.tokens;
     total += weights[index];
-    if (!options.gram) continue;
+    if (balance === undefined) continue;
     if (domain.gram === undefined) {
       throw new StatisticsError(
         "Cannot refit by 'lsq': these statistics were taken without Gram matrices; calibrate again with --refit lsq, or use --refit none",
       );
     }
-    counted.push({ gram: await readTensor(domain.gram), tokens: domain.tokens });
-    shares.push(weights[index]);
+    const numbers = await readTensor(domain.gram);
+    balance.add(numbers, domain.tokens, weights[index]);
+    if (isView(domain.gram)) discard(numbers);
   }
   if (total === 0) {
     throw new StatisticsError("Cannot refit: the statistics hold no activation of any domain");
   }
   return {
-    gram: options.gram ? balancedGram(counted, shares, n) : undefined,
+    gram: balance?.result(),
     mean: mean.map((value) => value / mass),
     meanSquare: meanSquare.map((value) => value / total),
     mass: mass / total,
@@ -94,7 +95,9 @@ export async function heldOutMoments(kind: KindStatistics): Promise<InputMoments
     return await inputMoments(kind.domains, alike, { gram: hasGram });
   }
   const moments = await inputMoments(kind.domains, alike, { gram: false });
-  const gram = Float64Array.from(await readTensor(heldOutGram));
+  const numbers = await readTensor(heldOutGram);
+  const gram = new Float64Array(numbers);
+  if (isView(heldOutGram)) discard(numbers);
   const n = moments.mean.length;
   return { ...moments, gram, meanSquare: moments.mean.map((_, j) => gram[j * (n + 1)]) };
 }

@@ -2,12 +2,13 @@
  * One pruned layer in memory, for trials without a folder.
  * @module
  */
+import { discard } from "../linear/discard.ts";
 import { blockTensors } from "../model/open.ts";
-import { memoryTensor, readTensor } from "../model/safetensors.ts";
+import { isView, memoryTensor, readTensor } from "../model/safetensors.ts";
 import type { BlockRole, BlockTensors, Model, Structure, Tensor } from "../model/types.ts";
 import type { LayerPlan } from "../plan/types.ts";
 import type { RefittedProjection } from "./refit.ts";
-import { closingRoles, keptSlices, sliceNumbers, sliceShape } from "./slice.ts";
+import { closingRoles, type KeptSlices, keptSlices, sliceNumbers, sliceShape } from "./slice.ts";
 
 /** New closing projections by kind of unit. */
 export type RefittedLayer = Readonly<Partial<Record<Structure, RefittedProjection>>>;
@@ -31,13 +32,7 @@ export async function prunedBlockTensors(
   const result = new Map<BlockRole, Tensor>();
   for (const [role, tensor] of blockTensors(model, plan.layer)) {
     const kept = slices.get(role);
-    result.set(
-      role,
-      kept === undefined ? tensor : memoryTensor(
-        sliceShape(tensor.shape, kept),
-        sliceNumbers(await readTensor(tensor), tensor.shape, kept),
-      ),
-    );
+    result.set(role, kept === undefined ? tensor : await slicedTensor(tensor, kept));
   }
   for (const structure of ["ffn", "heads"] as const) {
     const projection = refitted[structure];
@@ -49,4 +44,11 @@ export async function prunedBlockTensors(
     if (bias !== undefined) result.set(roles.bias, memoryTensor([outputs], bias));
   }
   return result;
+}
+
+async function slicedTensor(tensor: Tensor, kept: KeptSlices): Promise<Tensor> {
+  const whole = await readTensor(tensor);
+  const numbers = sliceNumbers(whole, tensor.shape, kept);
+  if (isView(tensor)) discard(whole);
+  return memoryTensor(sliceShape(tensor.shape, kept), numbers);
 }

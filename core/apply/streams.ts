@@ -5,9 +5,10 @@
  */
 import type { DomainWindows } from "../calibrate/types.ts";
 import { ActivationStore } from "../engine/activations.ts";
+import { memoryOf } from "../engine/memory.ts";
 import { inBatches, joinWindows, windowLosses } from "../engine/batches.ts";
 import type { BlockSpecification, Engine, FitSums } from "../engine/types.ts";
-import type { FitMatrices } from "../linear/fit.ts";
+import { type FitPair, RunningFit } from "./fit_sums.ts";
 import type { Model, Structure, Tensor } from "../model/types.ts";
 import { breathe } from "../progress.ts";
 
@@ -15,14 +16,6 @@ interface Batch {
   readonly domain: number;
   readonly heldOut: boolean;
   readonly windows: readonly Int32Array[];
-}
-
-/** What a fit is made from, and what it is judged on. */
-export interface FitPair {
-  /** Sums over the calibration windows, domains scaled and weighted. */
-  readonly fit: FitMatrices;
-  /** The same over windows kept back, all domains alike; over the calibration windows where none were kept back. */
-  readonly judge: FitMatrices;
 }
 
 /** The streams, and the engine that moves them on. */
@@ -72,14 +65,22 @@ export class StreamPair {
     domains: readonly DomainWindows[],
     options: { readonly weights: readonly number[]; readonly signal?: AbortSignal },
   ): Promise<StreamPair> {
+    const memory = memoryOf(engine);
+    const { batchTokens } = memory.limits;
     const batches = domains.flatMap(({ calibration, heldOut }, domain) => [
-      ...inBatches(calibration).map((windows) => ({ domain, heldOut: false, windows })),
-      ...inBatches(heldOut).map((windows) => ({ domain, heldOut: true, windows })),
+      ...inBatches(calibration, batchTokens).map((windows) => ({
+        domain,
+        heldOut: false,
+        windows,
+      })),
+      ...inBatches(heldOut, batchTokens).map((windows) => ({ domain, heldOut: true, windows })),
     ]);
     const { hiddenSize } = model.architecture;
     const sizes = batches.map(({ windows }) => windows.length * windows[0].length * hiddenSize);
     const stores: ActivationStore[] = [];
-    for (let store = 0; store < 5; store++) stores.push(await ActivationStore.open(sizes));
+    for (let store = 0; store < 5; store++) {
+      stores.push(await ActivationStore.open(sizes, memory));
+    }
     const { weights, signal } = options;
     const pair = new StreamPair(engine, model, batches, weights, stores, signal);
     const embedding = await engine.openEmbedding(model);
@@ -263,16 +264,9 @@ export class StreamPair {
   }
 
   async #sum(work: (index: number, batch: Batch) => Promise<FitSums>): Promise<FitPair> {
-    const summed = this.#weights.map((): Sums => ({}));
-    const keptBack = this.#weights.map((): Sums => ({}));
-    await this.#each(async (index, batch) => {
-      add((batch.heldOut ? keptBack : summed)[batch.domain], await work(index, batch));
-    });
-    const judged = keptBack.map((sums, domain) => sums.total === undefined ? summed[domain] : sums);
-    return {
-      fit: balanced(summed, this.#weights),
-      judge: balanced(judged, this.#weights.map(() => 1)),
-    };
+    const sums = new RunningFit(this.#weights);
+    await this.#each(async (index, batch) => sums.add(batch, await work(index, batch)));
+    return sums.result();
   }
 
   /**
@@ -291,40 +285,4 @@ export class StreamPair {
       return 1 / Math.sqrt(energy / hiddenSize - mean * mean + normEpsilon);
     });
   }
-}
-
-interface Sums {
-  total?: { gram: Float64Array; cross: Float64Array; targetEnergy: number };
-}
-
-function add(sums: Sums, part: FitSums): void {
-  sums.total ??= {
-    gram: new Float64Array(part.gram.length),
-    cross: new Float64Array(part.cross.length),
-    targetEnergy: 0,
-  };
-  const { gram, cross } = sums.total;
-  for (let index = 0; index < gram.length; index++) gram[index] += part.gram[index];
-  for (let index = 0; index < cross.length; index++) cross[index] += part.cross[index];
-  sums.total.targetEnergy += part.targetEnergy;
-}
-
-/** Domains scaled so that the Gram matrix of each has a trace of n, then weighted. */
-function balanced(sums: readonly Sums[], weights: readonly number[]): FitMatrices {
-  const known = sums.find(({ total }) => total !== undefined)!.total!;
-  const gram = new Float64Array(known.gram.length);
-  const cross = new Float64Array(known.cross.length);
-  const channels = Math.sqrt(gram.length);
-  let targetEnergy = 0;
-  for (const [domain, { total }] of sums.entries()) {
-    if (total === undefined || weights[domain] <= 0) continue;
-    let trace = 0;
-    for (let j = 0; j < channels; j++) trace += total.gram[j * (channels + 1)];
-    if (!(trace > 0)) continue;
-    const scale = weights[domain] * channels / trace;
-    for (let index = 0; index < gram.length; index++) gram[index] += scale * total.gram[index];
-    for (let index = 0; index < cross.length; index++) cross[index] += scale * total.cross[index];
-    targetEnergy += scale * total.targetEnergy;
-  }
-  return { gram, cross, targetEnergy };
 }

@@ -2,17 +2,25 @@
  * Collecting: windows flow through the model block by block, and each block's sums are kept.
  * @module
  */
-import { balancedGram } from "../linear/gram.ts";
+import { GramBalance } from "../linear/gram.ts";
 import { SumAccumulator } from "./sums.ts";
-import type { DomainSums, DomainWindows, KindStatistics, LayerStatistics } from "./types.ts";
+import type {
+  DomainSums,
+  DomainWindows,
+  KindStatistics,
+  LayerStatistics,
+  WeightNorms,
+} from "./types.ts";
 import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
 import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
-import type { Engine, Stream } from "../engine/types.ts";
+import { discard } from "../linear/discard.ts";
+import { memoryOf } from "../engine/memory.ts";
+import type { BlockSums, Engine, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
-import type { MemoryTensor, Model, Structure } from "../model/types.ts";
+import type { MemoryTensor, Model, Structure, Tensor } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 import { STRUCTURES } from "../model/units.ts";
 
@@ -27,6 +35,21 @@ export interface CollectOptions extends WorkOptions {
    * so that memory holds one layer at a time).
    */
   readonly onLayer?: (layer: number, statistics: LayerStatistics) => Promise<LayerStatistics>;
+  /**
+   * Called with every finished Gram matrix of a layer in hand; what it returns is kept in its place (a version that lies
+   * in a file, so that memory holds the matrices of one domain at a time).
+   */
+  readonly onGram?: (place: GramPlace, gram: MemoryTensor) => Promise<Tensor>;
+}
+
+/** Whose Gram matrix it is. */
+export interface GramPlace {
+  /** Counted from 0. */
+  readonly layer: number;
+  /** The kind of unit. */
+  readonly structure: Structure;
+  /** Which of the domains, counted from 0. */
+  readonly domain: number;
 }
 
 interface Batch {
@@ -52,9 +75,13 @@ export async function collect(
   domains: readonly DomainWindows[],
   options: CollectOptions,
 ): Promise<readonly LayerStatistics[]> {
-  const batches = domains.flatMap((domain, index) => [
-    ...inBatches(domain.calibration).map((windows) => ({ domain: index, heldOut: false, windows })),
-    ...inBatches(domain.heldOut).map((windows) => ({ domain: index, heldOut: true, windows })),
+  const { batchTokens } = memoryOf(engine).limits;
+  const batchesOf = (domain: number, heldOut: boolean) =>
+    inBatches(domains[domain][heldOut ? "heldOut" : "calibration"], batchTokens)
+      .map((windows) => ({ domain, heldOut, windows }));
+  const batches = domains.flatMap((_, domain) => [
+    ...batchesOf(domain, false),
+    ...batchesOf(domain, true),
   ]);
   const layers: LayerStatistics[] = [];
   try {
@@ -116,6 +143,7 @@ async function embed(
   const { hiddenSize } = model.architecture;
   const store = await ActivationStore.open<Stream>(
     batches.map(({ windows }) => windows.length * windows[0].length * hiddenSize),
+    memoryOf(engine),
   );
   const embedding = await engine.openEmbedding(model);
   try {
@@ -142,8 +170,7 @@ interface LayerPass {
 
 async function runLayer(
   pass: LayerPass,
-  options: {
-    readonly gram: boolean;
+  options: Pick<CollectOptions, "gram" | "onGram"> & {
     readonly onBatch: (tokens: number, name: string) => Promise<void>;
   },
 ): Promise<LayerStatistics> {
@@ -152,10 +179,7 @@ async function runLayer(
   const shape = architecture.layers[layer];
   const tensors = blockTensors(model, layer);
   const channels = { ffn: shape.ffnWidth, heads: shape.queryHeads * architecture.headSize };
-  const fresh = () =>
-    structuresOf((structure) => new SumAccumulator(channels[structure], { gram: options.gram }));
-  const summed = domains.map(fresh);
-  const keptBack = domains.map(fresh);
+  const sums = new LayerSums(layer, channels, options);
   const block = await engine.openBlock({
     architecture,
     shape,
@@ -163,17 +187,15 @@ async function runLayer(
     capture: options.gram ? "gram" : "sums",
   });
   let current: Batch | undefined;
-  const passage = openPassage(block, (sums) => {
-    const { domain, heldOut } = current!;
-    for (const structure of STRUCTURES) {
-      (heldOut ? keptBack : summed)[domain][structure].add(sums[structure]);
-    }
-  });
+  const passage = openPassage(block, (part) => sums.add(part));
   try {
     for (const [index, batch] of batches.entries()) {
       const { domain, heldOut, windows } = batch;
       // Sums may wait on the card, where they add up: those of other windows are fetched before.
-      if (current?.domain !== domain || current.heldOut !== heldOut) await passage.flush();
+      if (current?.domain !== domain || current.heldOut !== heldOut) {
+        await passage.flush();
+        await sums.begin(batch);
+      }
       current = batch;
       const length = windows[0].length;
       await store.put(index, await passage.run(await store.get(index), windows.length, length));
@@ -183,28 +205,94 @@ async function runLayer(
   } finally {
     await block.close();
   }
-  const norms = await weightNorms(model, layer);
-  return structuresOf((structure): KindStatistics => {
-    const results = summed.map((accumulators) => accumulators[structure].result());
-    const others = keptBack.map((accumulators) => accumulators[structure].result());
-    return {
-      domains: results,
-      weights: norms[structure],
-      heldOutGram: options.gram ? heldOutGram(others, results, channels[structure]) : undefined,
-    };
-  });
+  return await sums.finish(domains.length, await weightNorms(model, layer));
 }
 
-/** Domains too short to keep a window back are judged on the windows that were summed. */
-function heldOutGram(
-  keptBack: readonly DomainSums[],
-  summed: readonly DomainSums[],
-  channels: number,
-): KindStatistics["heldOutGram"] {
-  const grams = keptBack.map((sums, d) => sums.tokens > 0 ? sums : summed[d])
-    .map(({ gram, tokens }) => ({ gram: (gram as MemoryTensor).data, tokens }));
-  const balanced = balancedGram(grams, grams.map(() => 1), channels);
-  return { shape: [channels, channels], data: Float32Array.from(balanced) };
+/** The sums of one layer, one domain after the other: the matrices of one part of one domain are in memory at a time. */
+class LayerSums {
+  readonly #layer: number;
+  readonly #channels: Readonly<Record<Structure, number>>;
+  readonly #options: Pick<CollectOptions, "gram" | "onGram">;
+  readonly #summed: Record<Structure, DomainSums[]> = { ffn: [], heads: [] };
+  readonly #heldOut: Readonly<Record<Structure, GramBalance>> | undefined;
+  /** Whose sums are being added up. */
+  #current: Pick<Batch, "domain" | "heldOut"> | undefined;
+  #sums: Readonly<Record<Structure, SumAccumulator>> | undefined;
+
+  constructor(
+    layer: number,
+    channels: Readonly<Record<Structure, number>>,
+    options: Pick<CollectOptions, "gram" | "onGram">,
+  ) {
+    this.#layer = layer;
+    this.#channels = channels;
+    this.#options = options;
+    this.#heldOut = options.gram
+      ? structuresOf((structure) => new GramBalance(channels[structure]))
+      : undefined;
+  }
+
+  add(part: BlockSums): void {
+    for (const structure of STRUCTURES) this.#sums![structure].add(part[structure]);
+  }
+
+  /** Ends what was added up so far, and begins with another part of a domain. */
+  async begin(next: Pick<Batch, "domain" | "heldOut"> | undefined): Promise<void> {
+    const current = this.#current;
+    if (current !== undefined) {
+      // Domains too short to keep a window back are judged on the windows that were summed.
+      const judges = current.heldOut || next?.domain !== current.domain;
+      for (const structure of STRUCTURES) await this.#end(structure, current, judges);
+    }
+    const { gram } = this.#options;
+    this.#current = next;
+    this.#sums = next &&
+      structuresOf((structure) => new SumAccumulator(this.#channels[structure], { gram }));
+  }
+
+  async #end(
+    structure: Structure,
+    { domain, heldOut }: Pick<Batch, "domain" | "heldOut">,
+    judges: boolean,
+  ): Promise<void> {
+    const sums = this.#sums![structure];
+    const result = sums.result();
+    sums.close();
+    const gram = result.gram as MemoryTensor | undefined;
+    if (judges && gram !== undefined) this.#heldOut?.[structure].add(gram.data, result.tokens, 1);
+    if (heldOut) return discard(gram?.data);
+    const place = { layer: this.#layer, structure, domain };
+    const kept = gram && (await this.#options.onGram?.(place, gram) ?? gram);
+    if (kept !== gram) discard(gram?.data);
+    this.#summed[structure][domain] = { ...result, gram: kept };
+  }
+
+  /** All sums; no more can be added. */
+  async finish(
+    domains: number,
+    norms: Readonly<Record<Structure, WeightNorms>>,
+  ): Promise<LayerStatistics> {
+    await this.begin(undefined);
+    const { gram } = this.#options;
+    return structuresOf((structure): KindStatistics => {
+      const n = this.#channels[structure];
+      const empty = () => new SumAccumulator(n, { gram }).result();
+      return {
+        domains: Array.from(
+          { length: domains },
+          (_, domain) => this.#summed[structure][domain] ?? empty(),
+        ),
+        weights: norms[structure],
+        heldOutGram: this.#heldOut && inSinglePrecision(this.#heldOut[structure].result(), n),
+      };
+    });
+  }
+}
+
+function inSinglePrecision(matrix: Float64Array, n: number): MemoryTensor {
+  const data = new Float32Array(matrix);
+  discard(matrix);
+  return { shape: [n, n], data };
 }
 
 function structuresOf<T>(of: (structure: Structure) => T): Readonly<Record<Structure, T>> {

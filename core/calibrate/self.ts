@@ -13,6 +13,8 @@ import type {
   KeyValueCache,
   Stream,
 } from "../engine/types.ts";
+import { memoryOf } from "../engine/memory.ts";
+import { bytesPerNumber, numberCount } from "../model/number_formats.ts";
 import { blockTensors } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
@@ -58,19 +60,15 @@ export async function sampleSelf(
   };
   const embedding = await engine.openEmbedding(model);
   const head = await engine.openHead(model);
-  const blocks: CachedBlock[] = [];
+  const blocks = new SampledBlocks(engine, model);
+  const together = textsTogether(model, seqLen, memoryOf(engine).limits.cacheBytes);
   try {
-    for (const [layer, shape] of model.architecture.layers.entries()) {
-      const { architecture } = model;
-      const tensors = blockTensors(model, layer);
-      blocks.push(await engine.openCachedBlock({ architecture, shape, tensors, capture: "none" }));
-    }
     const sampled: Int32Array[] = [];
     let restarted = false;
     const total = windows * (seqLen - 1);
     while (sampled.length < windows) {
       const first = sampled.length;
-      const count = Math.min(sequencesTogether, windows - first);
+      const count = Math.min(together, windows - first);
       const group = Array.from({ length: count }, (_, index) => startOf(first + index));
       try {
         await continueTexts({ embedding, blocks, head }, group, async (tokens) => {
@@ -88,7 +86,7 @@ export async function sampleSelf(
     }
     return sampled;
   } finally {
-    for (const block of blocks) await block.close();
+    await blocks.close();
     await head.close();
     await embedding.close();
   }
@@ -101,8 +99,95 @@ interface Sequence {
 
 interface OpenedModel {
   readonly embedding: Embedding;
-  readonly blocks: readonly CachedBlock[];
+  readonly blocks: SampledBlocks;
   readonly head: Head;
+}
+
+/** The blocks of a model: all open where memory allows it, else one, which is opened again for every token. */
+class SampledBlocks {
+  readonly #engine: Engine;
+  readonly #model: Model;
+  readonly #open: (CachedBlock | undefined)[] = [];
+  readonly #keeps: boolean;
+
+  constructor(engine: Engine, model: Model) {
+    this.#engine = engine;
+    this.#model = model;
+    const { limits } = memoryOf(engine);
+    // A graphics card keeps weights in a memory of its own.
+    this.#keeps = engine.device !== "cpu" ||
+      openBytes(model, limits.convertedBytes) <= limits.samplingBytes;
+  }
+
+  get count(): number {
+    return this.#model.architecture.layers.length;
+  }
+
+  /** Runs one more token of every text through a block. */
+  async continue(
+    layer: number,
+    hidden: Stream,
+    texts: number,
+    cache: KeyValueCache | undefined,
+  ): ReturnType<typeof continueBlock> {
+    const block = this.#open[layer] ?? await this.#openBlock(layer);
+    if (this.#keeps) this.#open[layer] = block;
+    try {
+      return await continueBlock(block, hidden, texts, 1, cache);
+    } finally {
+      if (!this.#keeps) await block.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const block of this.#open) await block?.close();
+    this.#open.length = 0;
+  }
+
+  async #openBlock(layer: number): Promise<CachedBlock> {
+    const { architecture } = this.#model;
+    return await this.#engine.openCachedBlock({
+      architecture,
+      shape: architecture.layers[layer],
+      tensors: blockTensors(this.#model, layer),
+      capture: "none",
+    });
+  }
+}
+
+/** What all blocks take when they are open: their mapped files, or numbers of their own, widened and rearranged. */
+function openBytes(model: Model, convertedBytes: number): number {
+  const { layers } = model.architecture;
+  return layers.reduce((sum, _, layer) => {
+    const tensors = [...blockTensors(model, layer).values()];
+    const numbers = tensors.reduce((count, { shape }) => count + numberCount(shape), 0);
+    const converted = 4 * numbers <= convertedBytes;
+    return sum + (converted ? 12 * numbers : numbers * bytesPerNumber(model.dataType));
+  }, 0);
+}
+
+/** As many texts as have room for their keys and values; one at least. */
+function textsTogether(model: Model, seqLen: number, cacheBytes: number): number {
+  return Math.max(
+    1,
+    Math.min(sequencesTogether, Math.floor(cacheBytes / cacheBytesPerText(model, seqLen))),
+  );
+}
+
+/**
+ * The keys and values of one text in all layers, where caches double when they are full.
+ *
+ * @param model The model
+ * @param seqLen Tokens of the text
+ * @returns Bytes
+ */
+export function cacheBytesPerText(
+  { architecture: { layers, headSize } }: Pick<Model, "architecture">,
+  seqLen: number,
+): number {
+  const capacity = Math.max(64, 2 ** Math.ceil(Math.log2(seqLen)));
+  return layers.reduce((sum, { keyValueHeads }) => sum + 8 * keyValueHeads * headSize, 0) *
+    capacity;
 }
 
 /** Samples all tokens of texts but their first. */
@@ -111,15 +196,15 @@ async function continueTexts(
   group: readonly Sequence[],
   onTokens: (tokens: number) => Promise<void>,
 ): Promise<void> {
-  const caches: (KeyValueCache | undefined)[] = blocks.map(() => undefined);
+  const caches: (KeyValueCache | undefined)[] = Array.from({ length: blocks.count });
   const length = group[0].tokens.length;
   for (let at = 0; at + 1 < length; at++) {
     const now = group.map(({ tokens }) => tokens[at]);
     let hidden: Stream = await embedding.lookup(now, { length: 1, first: at });
     let logits: Float32Array;
     try {
-      for (const [layer, block] of blocks.entries()) {
-        const output = await continueBlock(block, hidden, group.length, 1, caches[layer]);
+      for (let layer = 0; layer < blocks.count; layer++) {
+        const output = await blocks.continue(layer, hidden, group.length, caches[layer]);
         caches[layer] = output.cache;
         closeStream(hidden);
         hidden = output.hidden;

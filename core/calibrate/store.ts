@@ -7,7 +7,7 @@ import { z } from "zod";
 import { attentionKinds } from "../model/config/attention.ts";
 import { StatisticsError } from "../errors.ts";
 import { readSafetensorsHeader, type TensorEntry, writeSafetensors } from "../model/safetensors.ts";
-import { readTensor, readTensorBytes } from "../model/tensor_reader.ts";
+import { isView, readTensorBytes, tensorPieces } from "../model/tensor_reader.ts";
 import type { Tensor, TensorView } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
 import { joinWindows } from "../engine/batches.ts";
@@ -146,7 +146,12 @@ function doubles(name: string, data: Float64Array): TensorEntry {
 }
 
 function matrix(name: string, tensor: Tensor): TensorEntry {
-  const bytes = async () => new Uint8Array((await readTensor(tensor)).buffer);
+  const bytes = () =>
+    isView(tensor) ? tensorPieces(tensor) : new Uint8Array(
+      tensor.data.buffer,
+      tensor.data.byteOffset,
+      tensor.data.byteLength,
+    );
   return { name, dataType: "F32", shape: tensor.shape, bytes };
 }
 

@@ -2,6 +2,7 @@
  * Sums over tokens: added up in float64, merged from parts, brought to one scale.
  * @module
  */
+import { discard } from "../linear/discard.ts";
 import { StatisticsError } from "../errors.ts";
 import type { ChannelSums } from "../engine/types.ts";
 import { readTensor } from "../model/tensor_reader.ts";
@@ -57,9 +58,14 @@ export class SumAccumulator {
       sumOfSquares: this.#sumOfSquares,
       gram: this.#gram === undefined ? undefined : {
         shape: [this.#channels, this.#channels],
-        data: Float32Array.from(this.#gram),
+        data: new Float32Array(this.#gram),
       },
     };
+  }
+
+  /** Frees the Gram matrix; results that were taken before stay. */
+  close(): void {
+    discard(this.#gram);
   }
 }
 

@@ -3,11 +3,9 @@
  * @module
  */
 import { join } from "@std/path";
+import { MemoryBudget, ordinaryLimits } from "./memory.ts";
 import { closeStream } from "./streams.ts";
 import type { Stream } from "./types.ts";
-
-/** Bytes that stay in memory; past this, windows go to a scratch file. */
-export const activationMemoryBytes = 1024 * 1024 * 1024;
 
 /**
  * Batches of activations by number. Every batch is replaced in place as the blocks go by. A store of streams holds those
@@ -19,9 +17,13 @@ export class ActivationStore<Held extends Stream = Float32Array> {
   readonly #memory: (Stream | undefined)[];
   #file: Deno.FsFile | undefined;
   #folder: string | undefined;
+  readonly #budget: MemoryBudget;
+  /** Bytes that were taken from the budget. */
+  #taken = 0;
 
-  private constructor(lengths: readonly number[]) {
+  private constructor(lengths: readonly number[], budget: MemoryBudget) {
     this.#lengths = lengths;
+    this.#budget = budget;
     let offset = 0;
     this.#offsets = lengths.map((length) => {
       const at = offset;
@@ -35,16 +37,21 @@ export class ActivationStore<Held extends Stream = Float32Array> {
    * Makes a store.
    *
    * @param lengths Numbers in each batch
-   * @param limitBytes Bytes that may stay in memory
+   * @param memory Where the memory comes from, or bytes that may stay in memory; past it, there is a scratch file
    * @returns An empty store; close it after use
    */
   static async open<Held extends Stream = Float32Array>(
     lengths: readonly number[],
-    limitBytes: number = activationMemoryBytes,
+    memory: MemoryBudget | number = ordinaryLimits.streamBytes,
   ): Promise<ActivationStore<Held>> {
-    const store = new ActivationStore<Held>(lengths);
+    const budget = typeof memory === "number"
+      ? new MemoryBudget({ ...ordinaryLimits, streamBytes: memory })
+      : memory;
+    const store = new ActivationStore<Held>(lengths, budget);
     const bytes = lengths.reduce((sum, length) => sum + 4 * length, 0);
-    if (bytes > limitBytes) {
+    if (budget.takeStream(bytes)) {
+      store.#taken = bytes;
+    } else {
       store.#folder = await Deno.makeTempDir({ prefix: "gprune-activations-" });
       store.#file = await Deno.open(join(store.#folder, "activations"), {
         read: true,
@@ -95,6 +102,8 @@ export class ActivationStore<Held extends Stream = Float32Array> {
   async close(): Promise<void> {
     for (const data of this.#memory) if (data !== undefined) closeStream(data);
     this.#memory.fill(undefined);
+    this.#budget.giveStream(this.#taken);
+    this.#taken = 0;
     this.#file?.close();
     this.#file = undefined;
     if (this.#folder !== undefined) await Deno.remove(this.#folder, { recursive: true });

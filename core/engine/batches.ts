@@ -2,20 +2,25 @@
  * Batches: windows that go through the engine together.
  * @module
  */
+import { ordinaryLimits } from "./memory.ts";
 import type { Head, ResidentStream, Stream } from "./types.ts";
 
 /** Tokens in a batch: enough to keep the processor busy, few enough to keep activations small. */
-export const batchTokens = 4096;
+export const batchTokens = ordinaryLimits.batchTokens;
 
 /**
- * Splits windows into batches of about {@linkcode batchTokens} tokens.
+ * Splits windows into batches of about so many tokens.
  *
  * @param windows Windows of one length
+ * @param tokens Tokens in a batch. Default {@linkcode batchTokens}
  * @returns Batches, none of them empty
  */
-export function inBatches(windows: readonly Int32Array[]): readonly (readonly Int32Array[])[] {
+export function inBatches(
+  windows: readonly Int32Array[],
+  tokens: number = batchTokens,
+): readonly (readonly Int32Array[])[] {
   if (windows.length === 0) return [];
-  const size = Math.max(1, Math.floor(batchTokens / windows[0].length));
+  const size = Math.max(1, Math.floor(tokens / windows[0].length));
   return Array.from(
     { length: Math.ceil(windows.length / size) },
     (_, index) => windows.slice(index * size, (index + 1) * size),

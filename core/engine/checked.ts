@@ -21,6 +21,7 @@ export function checkedEngine(engine: Engine, openReference: () => Promise<Engin
   return {
     name: engine.name,
     device: engine.device,
+    memory: engine.memory,
     openBlock: async (specification) => {
       await check(specification);
       return await engine.openBlock(specification);

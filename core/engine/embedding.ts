@@ -7,23 +7,25 @@ import { EngineError } from "../errors.ts";
 import { outerTensor } from "../model/open.ts";
 import { readRows, readTensor } from "../model/tensor_reader.ts";
 import type { Model } from "../model/types.ts";
+import { ordinaryLimits } from "./memory.ts";
 import type { Embedding, TextPlace } from "./types.ts";
-
-/** Bytes of the table in float32 up to which it is kept in memory. */
-const TABLE_LIMIT = 256 * 1024 * 1024;
 
 /**
  * Prepares the embedding of a model.
  *
  * @param model The model
+ * @param tableBytes Bytes of the table in float32 up to which it is kept in memory
  * @returns The embedding
  * @throws {ModelError} if its table cannot be read
  */
-export async function openEmbedding(model: Model): Promise<Embedding> {
+export async function openEmbedding(
+  model: Model,
+  tableBytes: number = ordinaryLimits.tableBytes,
+): Promise<Embedding> {
   const { hiddenSize, vocabularySize, embeddingScale, positionOffset } = model.architecture;
   let positions = positionOffset === undefined ? undefined : await learnedPositions(model);
   const tensor = outerTensor(model, "embedding.weight");
-  const small = 4 * vocabularySize * hiddenSize <= TABLE_LIMIT;
+  const small = 4 * vocabularySize * hiddenSize <= tableBytes;
   let table = small ? await readTensor(tensor) : undefined;
   return {
     lookup: async (tokens, at) => {

@@ -7,6 +7,7 @@ import type { RotaryEmbedding } from "../model/types.ts";
 import { layerAttention } from "../onnx/attention.ts";
 import { openEmbedding } from "./embedding.ts";
 import { type BlockSurroundings, openBlock } from "./onnx_block.ts";
+import { MemoryBudget } from "./memory.ts";
 import { openCachedBlock } from "./onnx_cached_block.ts";
 import { openFittingBlock, openStreamFit } from "./onnx_fitting.ts";
 import { openHead } from "./onnx_head.ts";
@@ -18,6 +19,8 @@ import type { BlockSpecification, Engine } from "./types.ts";
 export interface OnnxEngineOptions {
   /** Threads inside an operation; the machine's cores if absent. */
   readonly threads?: number;
+  /** How much memory the work may take. Default: ordinary limits. */
+  readonly memory?: MemoryBudget;
 }
 
 /**
@@ -33,18 +36,21 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
   if (!Number.isSafeInteger(threads) || threads < 1) {
     throw new OptionError(`Cannot run with '${threads}' threads: give a whole number from 1 on`);
   }
+  const { memory = new MemoryBudget() } = options;
+  const { limits } = memory;
   await loadRuntime();
   const tables = new WeakMap<RotaryEmbedding, Rotations>();
   const surroundings = ({ architecture, shape }: BlockSpecification): BlockSurroundings => {
     const { rotary } = layerAttention(architecture, shape);
-    if (rotary === undefined) return { threads, rotations: () => undefined };
+    if (rotary === undefined) return { threads, limits, rotations: () => undefined };
     const known = tables.get(rotary) ?? new Rotations(rotary);
     tables.set(rotary, known);
-    return { threads, rotations: (positions) => known.upTo(positions) };
+    return { threads, limits, rotations: (positions) => known.upTo(positions) };
   };
   return {
     name: "onnx",
     device: "cpu",
+    memory,
     openBlock: async (specification) => await openBlock(specification, surroundings(specification)),
     openFittingBlock: async (specification, structure) =>
       await openFittingBlock(specification, structure, surroundings(specification)),
@@ -52,8 +58,9 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
       await openStreamFit(architecture, norm, { threads, bias }),
     openCachedBlock: async (specification) =>
       await openCachedBlock(specification, surroundings(specification)),
-    openEmbedding,
-    openHead: (model, finalNorm) => Promise.resolve(openHead(model, { threads, finalNorm })),
+    openEmbedding: async (model) => await openEmbedding(model, limits.tableBytes),
+    openHead: (model, finalNorm) =>
+      Promise.resolve(openHead(model, { threads, limits, finalNorm })),
     close: () => Promise.resolve(),
   };
 }

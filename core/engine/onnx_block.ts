@@ -4,18 +4,18 @@
  */
 import { checkHidden, emptySums } from "./checks.ts";
 import { BLOCK_NAME, blockGraph, runFeeds } from "./block_graph.ts";
+import type { MemoryLimits } from "./memory.ts";
 import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, openSession, type Session } from "./runtime.ts";
 import type { Block, BlockSpecification, BlockSums } from "./types.ts";
 import { goalOf, mappableTensors, rootFolder, weightFeeds } from "./weights.ts";
 
-/** Bytes of attention scores that one run may make; larger batches are run in parts. */
-const SCORE_LIMIT = 256 * 1024 * 1024;
-
 /** What blocks of one engine share. */
 export interface BlockSurroundings {
   /** Threads inside an operation. */
   readonly threads: number;
+  /** What memory may be taken. */
+  readonly limits: MemoryLimits;
   /** Rotation tables of at least so many positions; undefined where the block rotates nothing. */
   readonly rotations: (positions: number) => RotationTables | undefined;
 }
@@ -33,13 +33,16 @@ export async function openBlock(
   surroundings: BlockSurroundings,
 ): Promise<Block> {
   const specification = { ...given, tensors: await mappableTensors(given.tensors) };
-  const session = await openBlockSession(specification, "whole", surroundings.threads);
+  const session = await openBlockSession(specification, "whole", surroundings);
   const weights = weightFeeds(BLOCK_NAME, specification.tensors);
   return {
     run: async (hidden, batch, length) => {
       checkHidden(hidden, batch, length, specification);
       const rotations = surroundings.rotations(length);
-      const part = Math.min(batch, textsTogether(specification, length));
+      const part = Math.min(
+        batch,
+        textsTogether(specification, length, surroundings.limits.scoreBytes),
+      );
       const output = new Float32Array(hidden.length);
       const { capture } = specification;
       const sums = capture === "sums" || capture === "gram"
@@ -55,7 +58,8 @@ export async function openBlock(
         const feeds = { ...runFeeds(own, sizes, rotations), ...weights };
         const ownMiddle = middle?.subarray(first * textSize, last * textSize);
         const tokens = sizes.batch * length;
-        await runPart(session, { feeds, target, middle: ownMiddle, tokens, sums });
+        const isOnly = part === batch;
+        await runPart(session, { feeds, target, middle: ownMiddle, tokens, sums, isOnly });
       }
       return { hidden: output, sums, middle };
     },
@@ -68,20 +72,20 @@ export async function openBlock(
  *
  * @param specification The block
  * @param attention Whether it looks at its own texts alone, or at tokens in a cache too
- * @param threads Threads inside an operation
+ * @param surroundings Threads, and what memory may be taken
  * @returns The session
  * @throws {EngineError} if ONNX Runtime is missing or refuses the block
  */
 export async function openBlockSession(
   specification: BlockSpecification,
   attention: "whole" | "cached",
-  threads: number,
+  { threads, limits }: Pick<BlockSurroundings, "threads" | "limits">,
 ): Promise<Session> {
   const tensors = [...specification.tensors.values()];
   return await openSession(blockGraph(specification, attention), "a decoder block", {
     threads,
     folder: rootFolder(tensors),
-    goal: goalOf(tensors),
+    goal: goalOf(tensors, limits.convertedBytes),
   });
 }
 
@@ -91,10 +95,12 @@ interface Part {
   readonly middle?: Float32Array;
   readonly tokens: number;
   readonly sums?: BlockSums;
+  /** Whether the batch goes in one piece: large sums are then written where they are wanted. */
+  readonly isOnly: boolean;
 }
 
 async function runPart(session: Session, part: Part): Promise<void> {
-  const { feeds, target, middle, tokens, sums } = part;
+  const { feeds, target, middle, tokens, sums, isOnly } = part;
   const outputs: Record<string, Feed> = { outputHidden: floats(target, feeds.hidden.shape) };
   if (middle !== undefined) outputs.middle = floats(middle, feeds.hidden.shape);
   if (sums === undefined) {
@@ -108,9 +114,10 @@ async function runPart(session: Session, part: Part): Promise<void> {
     for (const name of ["sum", "sumOfSquares", "gram"] as const) {
       const total = kindSums[name];
       if (total === undefined) continue;
-      const part = new Float32Array(total.length);
+      const direct = isOnly && total instanceof Float32Array;
+      const part = direct ? total : new Float32Array(total.length);
       outputs[`${kind}.${name}`] = floats(part, [total.length / channels, channels]);
-      additions.push(() => addTo(total, part));
+      if (!direct) additions.push(() => addTo(total, part));
     }
   }
   await session.run({ ...feeds, ones }, outputs);
@@ -126,8 +133,13 @@ function addTo(total: Float64Array | Float32Array, part: Float32Array): void {
  *
  * @param specification The block
  * @param length Tokens per text
+ * @param scoreBytes Bytes that attention scores may take
  * @returns At least one
  */
-export function textsTogether({ shape }: BlockSpecification, length: number): number {
-  return Math.max(1, Math.floor(SCORE_LIMIT / (4 * shape.queryHeads * length * length)));
+export function textsTogether(
+  { shape }: BlockSpecification,
+  length: number,
+  scoreBytes: number,
+): number {
+  return Math.max(1, Math.floor(scoreBytes / (4 * shape.queryHeads * length * length)));
 }

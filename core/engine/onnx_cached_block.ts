@@ -28,7 +28,7 @@ export async function openCachedBlock(
 ): Promise<CachedBlock> {
   const specification = { ...given, tensors: await mappableTensors(given.tensors) };
   const silent = { ...specification, capture: "none" } as const;
-  const session = await openBlockSession(silent, "cached", surroundings.threads);
+  const session = await openBlockSession(silent, "cached", surroundings);
   const weights = weightFeeds(BLOCK_NAME, specification.tensors);
   const runTokens = async (
     hidden: Float32Array,

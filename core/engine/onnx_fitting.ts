@@ -33,7 +33,11 @@ export async function openFittingBlock(
   const session = await openSession(
     fittingGraph(specification, structure),
     "a decoder block to be fitted",
-    { threads: surroundings.threads, folder: rootFolder(tensors), goal: goalOf(tensors) },
+    {
+      threads: surroundings.threads,
+      folder: rootFolder(tensors),
+      goal: goalOf(tensors, surroundings.limits.convertedBytes),
+    },
   );
   const weights = weightFeeds(BLOCK_NAME, specification.tensors);
   const channels = structure === "ffn" ? shape.ffnWidth : shape.queryHeads * architecture.headSize;
@@ -41,13 +45,17 @@ export async function openFittingBlock(
     run: async (hidden, batch, length, { stream, tokenScale }) => {
       checkHidden(hidden, batch, length, specification);
       const rotations = surroundings.rotations(length);
-      const together = Math.min(batch, textsTogether(specification, length));
+      const together = Math.min(
+        batch,
+        textsTogether(specification, length, surroundings.limits.scoreBytes),
+      );
       const total = emptyFit(architecture.hiddenSize, channels);
       const size = hidden.length / batch;
       for (let first = 0; first < batch; first += together) {
         const last = Math.min(batch, first + together);
         const tokens = (last - first) * length;
-        const part = emptyFit(architecture.hiddenSize, channels);
+        // A batch in one piece is summed where the sums are wanted.
+        const part = together === batch ? total : emptyFit(architecture.hiddenSize, channels);
         const own = hidden.subarray(first * size, last * size);
         await session.run({
           ...runFeeds(own, { batch: last - first, length, past: 0 }, rotations),
@@ -55,7 +63,7 @@ export async function openFittingBlock(
           target: floats(stream.subarray(first * size, last * size), [tokens, size / length]),
           tokenScale: floats(tokenScale.subarray(first * length, last * length), [tokens, 1]),
         }, outputsOf(part));
-        addFit(total, part);
+        if (part !== total) addFit(total, part);
       }
       return finished(total);
     },

@@ -8,7 +8,9 @@ import type { Model, Tensor } from "../model/types.ts";
 import { GraphBuilder } from "../onnx/graph.ts";
 import { addHead, addLosses } from "../onnx/outer.ts";
 import { checkTargets } from "./checks.ts";
+import type { MemoryLimits } from "./memory.ts";
 import { type Feed, floats, integers, openSession, type Session } from "./runtime.ts";
+import { slicedHead } from "./sliced_head.ts";
 import { numbersOf } from "./streams.ts";
 import type { Head, Stream } from "./types.ts";
 import { goalOf, rootFolder, weightReference } from "./weights.ts";
@@ -22,6 +24,8 @@ type Purpose = "logits" | "losses";
 export interface HeadOptions {
   /** Threads inside an operation. */
   readonly threads: number;
+  /** What memory may be taken. */
+  readonly limits: MemoryLimits;
   /** Another weight for the final norm, `[hidden]`. Default: the model's own. */
   readonly finalNorm?: Tensor;
 }
@@ -39,11 +43,27 @@ export function openHead(model: Model, options: HeadOptions): Head {
   const fed: Readonly<Record<string, Feed>> = isView(finalNorm)
     ? {}
     : { "finalNorm.weight": floats(finalNorm.data, finalNorm.shape) };
+  const { threads, limits } = options;
+  const outputHead = outerTensor(model, "outputHead.weight");
+  if (
+    4 * vocabularySize * hiddenSize > limits.headBytes && isView(outputHead) &&
+    outputHead.layout === undefined
+  ) {
+    return slicedHead({
+      model,
+      outputHead,
+      sliceBytes: limits.headBytes,
+      rowsTogether: CHUNK_ROWS,
+      fed,
+      openSlice: (slice) =>
+        openHeadSession({ model, finalNorm, outputHead: slice }, "logits", options),
+    });
+  }
   // Logits and losses are two graphs: ONNX Runtime computes outputs that nobody asked for too.
   const sessions = new Map<Purpose, Promise<Session>>();
   const sessionFor = (purpose: Purpose): Promise<Session> => {
     const session = sessions.get(purpose) ??
-      openHeadSession(model, finalNorm, purpose, options.threads);
+      openHeadSession({ model, finalNorm, outputHead }, purpose, { threads, limits });
     sessions.set(purpose, session);
     return session;
   };
@@ -92,14 +112,19 @@ export function openHead(model: Model, options: HeadOptions): Head {
   };
 }
 
+interface HeadTensors {
+  readonly model: Model;
+  readonly finalNorm: Tensor;
+  /** The output head, or some of its rows. */
+  readonly outputHead: Tensor;
+}
+
 async function openHeadSession(
-  model: Model,
-  finalNorm: Tensor,
+  { model, finalNorm, outputHead }: HeadTensors,
   purpose: Purpose,
-  threads: number,
+  { threads, limits }: HeadOptions,
 ): Promise<Session> {
   const { architecture } = model;
-  const outputHead = outerTensor(model, "outputHead.weight");
   const graph = new GraphBuilder();
   const logits = addHead(graph, {
     architecture,
@@ -111,7 +136,7 @@ async function openHeadSession(
     outputHead: weightReference(outputHead),
   });
   if (purpose === "logits") {
-    graph.output("logits", logits, "F32", ["rows", architecture.vocabularySize]);
+    graph.output("logits", logits, "F32", ["rows", outputHead.shape[0]]);
   } else {
     const targets = graph.input("targets", "I64", ["rows", 1]);
     graph.output("losses", addLosses(graph, logits, targets), "F32", ["rows", 1]);
@@ -119,6 +144,6 @@ async function openHeadSession(
   return await openSession(graph.bytes("head"), "the output head", {
     threads,
     folder: rootFolder([outputHead]),
-    goal: goalOf([outputHead]),
+    goal: goalOf([outputHead], limits.convertedBytes),
   });
 }

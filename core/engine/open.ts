@@ -7,6 +7,7 @@ import type { Architecture } from "../model/types.ts";
 import { switchesOf } from "../model/units.ts";
 import { checkSmallBlock, timeTrial } from "./check.ts";
 import { checkedEngine } from "./checked.ts";
+import type { MemoryBudget } from "./memory.ts";
 import { openOnnxEngine } from "./onnx.ts";
 import { resilientEngine } from "./resilient.ts";
 import type { Engine } from "./types.ts";
@@ -23,6 +24,8 @@ export const ENGINE_NAMES: readonly EngineName[] = ["auto", "onnx", "webgpu"];
 export interface OpenEngineOptions {
   /** The model that it will run: `auto` tries shapes like its own. */
   readonly architecture?: Architecture;
+  /** How much memory the work may take. Default: ordinary limits. */
+  readonly memory?: MemoryBudget;
   /** Called with what a person should know about the choice, one sentence each. */
   readonly onNote?: (message: string) => void;
 }
@@ -42,11 +45,13 @@ export async function openEngine(
   name: EngineName,
   options: OpenEngineOptions = {},
 ): Promise<Engine> {
+  const { memory } = options;
+  const openOnnx = () => openOnnxEngine({ memory });
   switch (name) {
     case "auto":
-      return await openBestEngine(options);
+      return await openBestEngine(options, openOnnx);
     case "onnx":
-      return await openOnnxEngine();
+      return await openOnnx();
     case "webgpu": {
       if (options.architecture !== undefined) requireLlamaLike(options.architecture);
       const engine = await openTrustedEngine();
@@ -55,7 +60,7 @@ export async function openEngine(
           `'${engine.device}' is a graphics card in software, slower than --engine onnx: install the Vulkan driver of the real one`,
         );
       }
-      return checkedEngine(engine, openOnnxEngine);
+      return { ...checkedEngine(engine, openOnnx), memory };
     }
     default:
       throw new OptionError(
@@ -66,14 +71,17 @@ export async function openEngine(
   }
 }
 
-async function openBestEngine(options: OpenEngineOptions): Promise<Engine> {
+async function openBestEngine(
+  options: OpenEngineOptions,
+  openOnnx: () => Promise<Engine>,
+): Promise<Engine> {
   const { architecture } = options;
   if (architecture !== undefined && switchesOf(architecture).length > 0) {
-    return await openOnnxEngine();
+    return await openOnnx();
   }
   const fast = await openFasterEngine(options);
-  if (fast === undefined) return await openOnnxEngine();
-  return resilientEngine(checkedEngine(fast, openOnnxEngine), openOnnxEngine, options);
+  if (fast === undefined) return await openOnnx();
+  return resilientEngine(checkedEngine(fast, openOnnx), openOnnx, options);
 }
 
 /** The engine on the graphics card, where there is one, it is sound, and it is faster than the processor. */

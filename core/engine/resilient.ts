@@ -3,6 +3,7 @@
  * @module
  */
 import { GraphicsError, StateLostError } from "../errors.ts";
+import type { MemoryBudget } from "./memory.ts";
 import type {
   Block,
   CachedBlock,
@@ -19,6 +20,8 @@ import type {
 export interface ResilientOptions {
   /** Called once, when the card fails, with one sentence for people. */
   readonly onNote?: (message: string) => void;
+  /** How much memory the work may take. Default: what the first engine carries. */
+  readonly memory?: MemoryBudget;
 }
 
 /**
@@ -44,6 +47,7 @@ export function resilientEngine(
     get device() {
       return state.current.device;
     },
+    memory: options.memory ?? first.memory,
     openBlock: async (specification): Promise<Block> => {
       const held = await Held.open(state, (engine) => engine.openBlock(specification));
       const block: Block = {

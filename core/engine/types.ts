@@ -2,6 +2,7 @@
  * What runs a model block by block. One implementation is on ONNX Runtime; nothing above knows which one runs.
  * @module
  */
+import type { MemoryBudget } from "./memory.ts";
 import type {
   Architecture,
   BlockTensors,
@@ -249,6 +250,8 @@ export interface Engine {
   readonly name: string;
   /** `cpu`, or the graphics card's name. */
   readonly device: string;
+  /** How much memory the work may take; ordinary limits if absent. */
+  readonly memory?: MemoryBudget;
   /** Prepares a block to run whole texts. */
   openBlock(specification: BlockSpecification): Promise<Block>;
   /** Prepares a block to continue texts token by token. */

@@ -7,10 +7,8 @@ import { isView, memoryTensor, readTensor } from "../model/tensor_reader.ts";
 import type { BlockTensors, Tensor, TensorView } from "../model/types.ts";
 import type { BlockPiece, BlockWeights } from "../onnx/block.ts";
 import type { WeightReference } from "../onnx/graph.ts";
+import { ordinaryLimits } from "./memory.ts";
 import { type Feed, floats } from "./runtime.ts";
-
-/** Bytes of float32 weights up to which a session keeps its own, converted and rearranged for speed. */
-const SPEED_LIMIT = 256 * 1024 * 1024;
 
 /**
  * The folder that the locations of weights are relative to: the root, since ONNX Runtime wants every file inside it.
@@ -29,12 +27,16 @@ export function rootFolder(tensors: Iterable<Tensor>): string {
  * Chooses what a session spends memory on.
  *
  * @param tensors Its weights
+ * @param convertedBytes Bytes in float32 up to which it keeps its own, converted and rearranged for speed
  * @returns `speed` while they are small
  */
-export function goalOf(tensors: Iterable<Tensor>): "speed" | "memory" {
+export function goalOf(
+  tensors: Iterable<Tensor>,
+  convertedBytes: number = ordinaryLimits.convertedBytes,
+): "speed" | "memory" {
   let bytes = 0;
   for (const { shape } of tensors) bytes += 4 * shape.reduce((product, size) => product * size, 1);
-  return bytes <= SPEED_LIMIT ? "speed" : "memory";
+  return bytes <= convertedBytes ? "speed" : "memory";
 }
 
 /**

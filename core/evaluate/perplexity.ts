@@ -4,6 +4,7 @@
  * @module
  */
 import { inBatches, windowLosses } from "../engine/batches.ts";
+import { memoryOf } from "../engine/memory.ts";
 import type { Engine } from "../engine/types.ts";
 import type { Model } from "../model/types.ts";
 import { runWholeModel, type WholeModelOptions } from "./whole_model.ts";
@@ -55,8 +56,9 @@ export async function measurePerplexity(
   texts: readonly EvaluationText[],
   options: WholeModelOptions = {},
 ): Promise<PerplexityResult> {
+  const { batchTokens } = memoryOf(engine).limits;
   const batches = texts.flatMap((text, index) =>
-    inBatches(text.windows).map((windows) => ({ text: index, windows }))
+    inBatches(text.windows, batchTokens).map((windows) => ({ text: index, windows }))
   );
   const losses = texts.map(() => 0);
   const { tokensPerSecond } = await runWholeModel(

@@ -7,7 +7,7 @@
  * against the harness itself.
  * @module
  */
-import { batchTokens } from "../engine/batches.ts";
+import { memoryOf } from "../engine/memory.ts";
 import { numbersOf } from "../engine/streams.ts";
 import type { Engine, Head } from "../engine/types.ts";
 import type { Model } from "../model/types.ts";
@@ -99,7 +99,7 @@ export async function scoreTasks(
   options: WholeModelOptions = {},
 ): Promise<readonly (readonly ItemScore[])[]> {
   const choices = tasks.flatMap(({ items }) => items.flatMap((item) => item.choices));
-  const batches = batchesOf(choices);
+  const batches = batchesOf(choices, memoryOf(engine).limits.batchTokens);
   const sums = new Float64Array(choices.length);
   await runWholeModel(
     engine,
@@ -124,7 +124,10 @@ export async function scoreTasks(
 }
 
 /** Batches of the numbers of choices, longest first, so that neighbours need little padding. */
-function batchesOf(choices: readonly Choice[]): readonly (readonly number[])[] {
+function batchesOf(
+  choices: readonly Choice[],
+  batchTokens: number,
+): readonly (readonly number[])[] {
   const order = choices.map((_, index) => index)
     .sort((a, b) => choices[b].tokens.length - choices[a].tokens.length || a - b);
   const batches: number[][] = [];

@@ -4,6 +4,7 @@
  */
 import { ActivationStore } from "../engine/activations.ts";
 import { joinWindows } from "../engine/batches.ts";
+import { memoryOf } from "../engine/memory.ts";
 import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Head, Stream } from "../engine/types.ts";
@@ -69,6 +70,7 @@ export async function runWholeModel(
   const attempt = async () => {
     const store = await ActivationStore.open<Stream>(
       sizes.map((size) => size * architecture.hiddenSize),
+      memoryOf(engine),
     );
     try {
       await embed(engine, model, batches, store);

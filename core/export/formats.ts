@@ -95,6 +95,8 @@ export interface ExportFormat {
    * @param model The model that it was made from
    */
   readonly open?: (path: string, model: Model) => Promise<RunnableFile>;
+  /** Whether an open file is whole in memory, since a runtime of its own runs it. */
+  readonly isWhole?: boolean;
 }
 
 const huggingFace: ExportFormat = {
@@ -154,6 +156,7 @@ const onnx: ExportFormat = {
     const { openDecoderFile } = await import("../evaluate/decoder_file.ts");
     return await openDecoderFile(path, model);
   },
+  isWhole: true,
 };
 
 function requireTokenizer(model: Model): void {

@@ -4,6 +4,7 @@
  */
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows, windowLosses } from "../engine/batches.ts";
+import { memoryOf } from "../engine/memory.ts";
 import type { Engine } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
 import type { BlockTensors, LayerShape, Model } from "../model/types.ts";
@@ -50,7 +51,10 @@ export class HeldOutRuns {
     this.#engine = engine;
     this.#model = model;
     this.#batches = domains.flatMap(({ windows }, domain) =>
-      inBatches(windows).map((batch) => ({ domain, windows: batch }))
+      inBatches(windows, memoryOf(engine).limits.batchTokens).map((batch) => ({
+        domain,
+        windows: batch,
+      }))
     );
     this.#windowsPerDomain = domains.map(({ windows }) => windows.length);
     this.#seqLen = domains[0].windows[0].length;
@@ -75,6 +79,7 @@ export class HeldOutRuns {
     const { hiddenSize } = this.#model.architecture;
     return await ActivationStore.open(
       this.#batches.map(({ windows }) => windows.length * this.#seqLen * hiddenSize),
+      memoryOf(this.#engine),
     );
   }
 

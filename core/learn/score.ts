@@ -3,12 +3,13 @@
  * @module
  */
 import type { KindStatistics, LayerStatistics } from "../calibrate/types.ts";
+import { discard } from "../linear/discard.ts";
 import { blockTensors } from "../model/open.ts";
-import { readTensor } from "../model/tensor_reader.ts";
+import { isView, readTensor } from "../model/tensor_reader.ts";
 import type { BlockRole, Model, Structure } from "../model/types.ts";
 import { unitCount } from "../model/units.ts";
 import { equalUnits, obsOrder } from "../plan/obs.ts";
-import { balancedGram } from "../linear/gram.ts";
+import { GramBalance } from "../linear/gram.ts";
 import { scoreWeights } from "../plan/weights.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 
@@ -52,6 +53,7 @@ export async function scoreLayer(
       equalUnits(units, channels / units),
       { signal: options.signal },
     );
+    discard(gram);
     await breathe(options.signal);
     return { ...kind, obs };
   };
@@ -73,9 +75,11 @@ export async function balancedKindGram(
   weights: readonly number[],
   channels: number,
 ): Promise<Float64Array> {
-  const grams = [];
-  for (const { gram, tokens } of kind.domains) {
-    grams.push({ gram: await readTensor(gram!), tokens });
+  const balance = new GramBalance(channels);
+  for (const [index, { gram, tokens }] of kind.domains.entries()) {
+    const numbers = await readTensor(gram!);
+    balance.add(numbers, tokens, weights[index]);
+    if (isView(gram!)) discard(numbers);
   }
-  return balancedGram(grams, weights, channels);
+  return balance.result();
 }

@@ -3,6 +3,7 @@
  * all work is in products (Golub and Van Loan, "Matrix Computations", 4th edition, 4.2.9).
  * @module
  */
+import { discard } from "./discard.ts";
 import { StatisticsError } from "../errors.ts";
 import type { Pace } from "./pace.ts";
 import { addProduct, mirrorLower, multiplyTransposed, part, whole } from "./product.ts";
@@ -44,10 +45,19 @@ export async function cholesky(
   size: number,
   pace?: Pace,
 ): Promise<Float64Array | undefined> {
-  const factor = Float64Array.from(matrix);
+  const factor = new Float64Array(matrix);
+  return await factorInPlace(factor, size, pace) ? factor : undefined;
+}
+
+/** Puts the factor in the place of the matrix; false, and the matrix spoilt, if it is not positive definite. */
+async function factorInPlace(
+  factor: Float64Array,
+  size: number,
+  pace?: Pace,
+): Promise<boolean> {
   for (let start = 0; start < size; start += BLOCK) {
     const end = Math.min(start + BLOCK, size);
-    if (!factorDiagonalBlock(factor, size, start, end)) return undefined;
+    if (!factorDiagonalBlock(factor, size, start, end)) return false;
     if (end === size) break;
     const below = part(factor, size, [end, size], [start, end]);
     const inverse = invertDiagonalBlock(factor, size, start, end);
@@ -57,7 +67,7 @@ export async function cholesky(
     await addProduct(trailing, below, below, { factor: -1, lowerOnly: true, pace });
   }
   for (let row = 0; row < size; row++) factor.fill(0, row * size + row + 1, (row + 1) * size);
-  return factor;
+  return true;
 }
 
 /**
@@ -80,14 +90,12 @@ export async function choleskyDamped(
 ): Promise<DampedFactor> {
   let scale = 0;
   for (let index = 0; index < size; index++) scale += Math.abs(matrix[index * size + index]) / size;
-  const damped = Float64Array.from(matrix);
+  const factor = new Float64Array(matrix.length);
   let added = matrix.every(Number.isFinite) ? damping : NaN;
   for (; Number.isFinite(added); added = Math.max(added * DAMPING_GROWTH, 1e-12 * (scale || 1))) {
-    for (let index = 0; index < size; index++) {
-      damped[index * size + index] = matrix[index * size + index] + added;
-    }
-    const factor = await cholesky(damped, size, pace);
-    if (factor !== undefined) return { factor, damping: added };
+    factor.set(matrix);
+    for (let index = 0; index < size; index++) factor[index * size + index] += added;
+    if (await factorInPlace(factor, size, pace)) return { factor, damping: added };
   }
   throw new StatisticsError(
     "Cannot factor a Gram matrix: it holds numbers that are not finite or are too large; calibrate again",
@@ -112,7 +120,7 @@ export async function solveCholesky(
   rows: number,
   pace?: Pace,
 ): Promise<Float64Array> {
-  const solution = Float64Array.from(rightHand);
+  const solution = new Float64Array(rightHand);
   const all = [0, rows] as const;
   const divide = async (start: number, end: number, divisor: Float64Array) => {
     const block = part(solution, size, all, [start, end]);
@@ -164,6 +172,7 @@ export async function invertSymmetric(
     const right = part(upper, size, [0, end], [start, size]);
     await addProduct(part(inverse, size, [start, end], [0, end]), left, right, { pace });
   }
+  discard(upper);
   mirrorLower(inverse, size);
   return inverse;
 }

@@ -4,6 +4,60 @@
  */
 import { StatisticsError } from "../errors.ts";
 
+/** Brings Gram matrices together that come one by one, so that they need not be in memory at once. */
+export class GramBalance {
+  readonly #balanced: Float64Array;
+  readonly #n: number;
+  #total = 0;
+
+  /**
+   * Starts at zero.
+   *
+   * @param n Channels
+   */
+  constructor(n: number) {
+    this.#n = n;
+    this.#balanced = new Float64Array(n * n);
+  }
+
+  /**
+   * Adds a domain; one without energy, tokens or weight is left out.
+   *
+   * @param gram Σ x xᵀ, `[n, n]`
+   * @param tokens Tokens that were summed
+   * @param weight How much the domain counts
+   * @throws {StatisticsError} if the size does not fit
+   */
+  add(gram: Float32Array | Float64Array, tokens: number, weight: number): void {
+    const [balanced, n] = [this.#balanced, this.#n];
+    if (gram.length !== n * n) {
+      throw new StatisticsError(
+        `Cannot balance Gram matrices: one of ${gram.length} numbers was given for ${n} channels`,
+      );
+    }
+    const trace = diagonalSum(gram, n);
+    if (!(trace > 0 && tokens > 0 && weight > 0)) return;
+    this.#total += weight;
+    const factor = weight * n / trace;
+    for (let index = 0; index < gram.length; index++) balanced[index] += factor * gram[index];
+  }
+
+  /**
+   * The balanced matrix; call it once.
+   *
+   * @returns `[n, n]`, with a trace of n
+   * @throws {StatisticsError} if no domain had energy
+   */
+  result(): Float64Array {
+    if (this.#total === 0) {
+      throw new StatisticsError("Cannot balance Gram matrices: no domain has any activation");
+    }
+    const balanced = this.#balanced;
+    for (let index = 0; index < balanced.length; index++) balanced[index] /= this.#total;
+    return balanced;
+  }
+}
+
 /**
  * The balanced Gram matrix of several domains, Σ_d w_d · G_d / (trace(G_d) / n): every domain has the same energy, so
  * that none drowns the others.
@@ -19,25 +73,9 @@ export function balancedGram(
   weights: readonly number[],
   n: number,
 ): Float64Array {
-  const balanced = new Float64Array(n * n);
-  let total = 0;
-  domains.forEach(({ gram, tokens }, domain) => {
-    if (gram.length !== n * n) {
-      throw new StatisticsError(
-        `Cannot balance Gram matrices: one of ${gram.length} numbers was given for ${n} channels`,
-      );
-    }
-    const trace = diagonalSum(gram, n);
-    if (!(trace > 0 && tokens > 0 && weights[domain] > 0)) return;
-    total += weights[domain];
-    const factor = weights[domain] * n / trace;
-    for (let index = 0; index < gram.length; index++) balanced[index] += factor * gram[index];
-  });
-  if (total === 0) {
-    throw new StatisticsError("Cannot balance Gram matrices: no domain has any activation");
-  }
-  for (let index = 0; index < balanced.length; index++) balanced[index] /= total;
-  return balanced;
+  const balance = new GramBalance(n);
+  domains.forEach(({ gram, tokens }, domain) => balance.add(gram, tokens, weights[domain]));
+  return balance.result();
 }
 
 function diagonalSum(matrix: Float32Array | Float64Array, n: number): number {

@@ -110,6 +110,23 @@ export async function readTensorBytes(tensor: TensorView): Promise<Uint8Array<Ar
   }
 }
 
+/** Bytes that are copied at a time. */
+const COPIED = 32 << 20;
+
+/**
+ * Reads the bytes of a tensor as they are stored, piece by piece.
+ *
+ * @param tensor A view of a file
+ * @yields Its bytes in order, 32 MiB at a time
+ * @throws {ModelError} if the file has gone or is shorter than it was
+ */
+export async function* tensorPieces(tensor: TensorView): AsyncGenerator<Uint8Array> {
+  for (let done = 0; done < tensor.byteLength; done += COPIED) {
+    const byteLength = Math.min(COPIED, tensor.byteLength - done);
+    yield await readTensorBytes({ ...tensor, offset: tensor.offset + done, byteLength });
+  }
+}
+
 /**
  * Reads the bytes of some rows (slices of the first axis) of a tensor as they are stored.
  *

@@ -9,6 +9,7 @@
  * @module
  */
 import type { RemovalOrder } from "../calibrate/types.ts";
+import { discard } from "../linear/discard.ts";
 import { PlanError } from "../errors.ts";
 import { choleskyDamped, invertSymmetric } from "../linear/cholesky.ts";
 import { makePace, type Pace } from "../linear/pace.ts";
@@ -74,10 +75,31 @@ export async function obsOrder(
 ): Promise<RemovalOrder> {
   const n = checkSizes(weight, gram, units);
   const pace = makePace(options.signal);
+  // In a function of its own, so that the inverse does not outlive it.
+  const { order, costs } = await removeAll(weight, gram, units, options, pace);
+  const plain = await plainCosts(weight, gram, n, channelsAlong(order, units), pace);
+  const perUnit = sumPerUnit(plain.costs, order, units);
+  return {
+    order,
+    refittedError: cumulative(costs, plain.energy),
+    plainError: cumulative(perUnit, plain.energy),
+  };
+}
+
+async function removeAll(
+  weight: Float32Array | Float64Array,
+  gram: Float64Array,
+  units: UnitChannels,
+  options: ObsOptions,
+  pace: Pace,
+): Promise<{ readonly order: Int32Array; readonly costs: Float64Array }> {
+  const n = Math.sqrt(gram.length);
   const singles = units.every((unit) => unit.length === 1);
   const atOnce = Math.max(1, Math.floor(options.atOnce ?? (singles ? 8 : 1)));
   const { factor } = await choleskyDamped(gram, n, ridgeOf(gram, n, options), pace);
-  const state = new Remaining(weight, await invertSymmetric(factor, n, pace), n);
+  const inverse = await invertSymmetric(factor, n, pace);
+  discard(factor);
+  const state = new Remaining(weight, inverse, n);
   const order = new Int32Array(units.length);
   const costs = new Float64Array(units.length);
   let left = Array.from(units, (_, unit) => unit);
@@ -95,13 +117,8 @@ export async function obsOrder(
     const gone = new Set(chosen);
     left = left.filter((unit) => !gone.has(unit));
   }
-  const plain = await plainCosts(weight, gram, n, channelsAlong(order, units), pace);
-  const perUnit = sumPerUnit(plain.costs, order, units);
-  return {
-    order,
-    refittedError: cumulative(costs, plain.energy),
-    plainError: cumulative(perUnit, plain.energy),
-  };
+  discard(inverse);
+  return { order, costs };
 }
 
 /**
@@ -179,6 +196,7 @@ async function plainCosts(
     costs[index] = products[own * (n + 1)] * gram[own * (n + 1)] + 2 * cross;
     energy += costs[index];
   }
+  discard(products);
   return { costs, energy };
 }
 

@@ -242,6 +242,7 @@ async function collectLayers(
     onProgress: settings.onProgress,
     gram,
     finished: await checkpoint.readLayers(),
+    onGram: (place, matrix) => checkpoint.keepGram(place, matrix),
     onLayer: async (layer, statistics) => {
       const ranked = gram && request.metric === "obs"
         ? await scoreLayer(model, layer, statistics, names, {

@@ -6,9 +6,11 @@
 import { createHash } from "node:crypto";
 import { join } from "@std/path";
 import { loadStatistics, saveStatistics } from "../calibrate/store.ts";
+import type { GramPlace } from "../calibrate/collect.ts";
 import type { DamageCurve, LayerStatistics } from "../calibrate/types.ts";
 import { ExportError } from "../errors.ts";
 import { ffnFractions } from "../learn/damage.ts";
+import type { MemoryTensor, Tensor } from "../model/types.ts";
 import type { PlanRequest } from "../plan/types.ts";
 
 /** Keeps finished work; without a folder it keeps nothing. */
@@ -129,7 +131,30 @@ export class Checkpoint {
       layers: [statistics],
     }, unfinished);
     await Deno.rename(unfinished, path);
+    await this.#removeGrams();
     return (await loadStatistics(path)).layers[0];
+  }
+
+  /**
+   * Keeps a Gram matrix of a layer in hand, until {@linkcode writeLayer} takes it over.
+   *
+   * @param place Whose it is
+   * @param gram The matrix
+   * @returns The same in a file; without a folder, as it was given
+   */
+  async keepGram(place: GramPlace, gram: MemoryTensor): Promise<Tensor> {
+    if (this.#folder === undefined) return gram;
+    const name = `${place.structure}-${place.domain}.gram`;
+    const path = join(await Deno.realPath(this.#folder), name);
+    const { buffer, byteOffset, byteLength } = gram.data;
+    await Deno.writeFile(path, new Uint8Array(buffer, byteOffset, byteLength));
+    return { name, dataType: "F32", shape: gram.shape, path, offset: 0, byteLength };
+  }
+
+  async #removeGrams(): Promise<void> {
+    for await (const { name } of Deno.readDir(this.#folder!)) {
+      if (name.endsWith(".gram")) await Deno.remove(join(this.#folder!, name));
+    }
   }
 
   /**

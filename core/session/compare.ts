@@ -14,6 +14,7 @@ import { calibrationDomains, evaluationDomains, windowLength } from "../text/tex
 import { calibrateWith, usesLearning, withLearned } from "./calibrate.ts";
 import { type ComparisonRun, measureRow } from "./compare_row.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
+import { memoryTask } from "./memory_tasks.ts";
 import { calibrationRows } from "./report.ts";
 import { rowCost, rowProgress } from "./row_progress.ts";
 import { withModel } from "./setup.ts";
@@ -81,6 +82,16 @@ export async function compareJob(options: CompareOptions): Promise<Comparison> {
     } finally {
       await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
     }
+  }, (model) => {
+    const requests = combinationsOf(options)
+      .map((each) => resolveRequest(each, model.architecture.layers));
+    return memoryTask(model, {
+      seqLen: windowLength(model, options.seqLen),
+      requests,
+      calibration: { ...options, gram: requests.some(needsGram) },
+      applies: true,
+      evaluates: true,
+    });
   });
 }
 

@@ -2,13 +2,15 @@
  * Evaluating a folder whose weights are in ONNX files alone.
  * @module
  */
+import { join } from "@std/path";
 import { openEngine } from "../engine/open.ts";
+import { OptionError } from "../errors.ts";
 import type { Report } from "../evaluate/report.ts";
 import { exportFormats } from "../export/formats.ts";
 import type { OnnxFolder } from "../export/onnx/folder.ts";
 import { evaluationDomains, windowLength } from "../text/texts.ts";
 import { evaluationTexts, perplexityRows } from "./evaluation.ts";
-import { measureExports } from "./exports.ts";
+import { bytesOf, measureExports, MEMORY_FACTOR } from "./exports.ts";
 import { makeReport, type ReportStage } from "./report.ts";
 import { MemoryPeak, Stopwatch } from "./setup.ts";
 import type { EvaluateOptions } from "./types.ts";
@@ -25,6 +27,14 @@ export async function evaluateFiles(
   { model, targets }: OnnxFolder,
   options: EvaluateOptions,
 ): Promise<Report> {
+  for (const { format, quantize } of targets) {
+    const file = exportFormats[format].file(model.name, quantize);
+    const needed = MEMORY_FACTOR * await bytesOf(join(model.folder, file));
+    if (needed <= (options.memory ?? Infinity)) continue;
+    throw new OptionError(
+      `Cannot keep to ${options.memory} bytes of memory: '${file}' takes ${needed} bytes in ONNX Runtime, which holds it whole; give more --memory`,
+    );
+  }
   const engine = await openEngine("onnx");
   const watch = new Stopwatch<ReportStage>();
   const first = exportFormats.onnx.file(model.name, targets[0].quantize);

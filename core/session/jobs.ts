@@ -15,13 +15,15 @@ import { openModel } from "../model/open.ts";
 import { makePlan } from "../plan/make_plan.ts";
 import { loadPlan, savePlan } from "../plan/store.ts";
 import type { Plan } from "../plan/types.ts";
-import { calibrationDomains, evaluationDomains } from "../text/texts.ts";
+import { resolveRequest } from "../plan/request.ts";
+import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
 import { openOnnxFolder, writtenDecoders } from "../export/onnx/folder.ts";
 import { evaluateFiles } from "./evaluate_files.ts";
 import { evaluateModel } from "./evaluate_model.ts";
 import { writeAndMeasure } from "./exports.ts";
 import { asWritten, shownOutput, writeReport } from "./prune.ts";
+import { memoryTask } from "./memory_tasks.ts";
 import type { ReportStage } from "./report.ts";
 
 import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
@@ -55,13 +57,14 @@ export async function inspectJob(options: JobOptions): Promise<ModelSummary> {
  */
 export async function calibrateJob(options: CalibrateOptions): Promise<Statistics> {
   await requireNewFile(options.save, options.force);
+  const shape = options.shape ?? "adaptive";
   return await withModel(options, async (engine, model) => {
     const domains = await calibrationDomains(options.calibration);
     const workFolder = `${options.save}.unfinished`;
     const statistics = await calibrateWith(engine, model, domains, {
       ...options,
       // Statistics in a file serve any plan: everything that a plan can use is measured.
-      request: { ...options, shape: options.shape ?? "adaptive" },
+      request: { ...options, shape },
       gram: true,
       workFolder,
       onNote: (message) => options.onEvent?.({ type: "note", message }),
@@ -69,7 +72,14 @@ export async function calibrateJob(options: CalibrateOptions): Promise<Statistic
     await writeWhole(options.save, (path) => saveStatistics(statistics, path));
     await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
     return statistics;
-  });
+  }, (model) =>
+    memoryTask(model, {
+      seqLen: windowLength(model, options.seqLen),
+      requests: [resolveRequest({ ...options, shape }, model.architecture.layers)],
+      calibration: { ...options, gram: true },
+      applies: false,
+      evaluates: false,
+    }));
 }
 
 /**
@@ -103,8 +113,8 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
   const targets = outputTargets(options);
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
+  const file = await loadPlan(options.plan);
   return await withModel(options, async (engine, model) => {
-    const file = await loadPlan(options.plan);
     await requireHolders(model, targets, file.plan.request);
     const refit = options.refit ?? file.plan.request.refit;
     const plan = { ...file.plan, request: { ...file.plan.request, refit } };
@@ -148,7 +158,14 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
       return await writeReport(partial, parts, watch, options.command);
     });
     return { folder: options.out, report };
-  });
+  }, (model) =>
+    memoryTask(model, {
+      seqLen: windowLength(model),
+      requests: [{ ...file.plan.request, refit: options.refit ?? file.plan.request.refit }],
+      applies: true,
+      evaluates: false,
+      targets,
+    }));
 }
 
 async function statisticsFor(
@@ -194,7 +211,13 @@ export async function evaluateJob(options: EvaluateOptions): Promise<Report> {
     } finally {
       await Deno.remove(directory, { recursive: true });
     }
-  });
+  }, (model) =>
+    memoryTask(model, {
+      seqLen: windowLength(model, options.seqLen),
+      applies: false,
+      evaluates: true,
+      targets,
+    }));
 }
 
 /**
@@ -241,7 +264,13 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
       return await writeReport(partial, parts, watch, options.command);
     });
     return { folder: options.out, report };
-  });
+  }, (model) =>
+    memoryTask(model, {
+      seqLen: 2,
+      applies: false,
+      evaluates: false,
+      targets,
+    }));
 }
 
 async function requireNewFile(path: string, force = false): Promise<void> {

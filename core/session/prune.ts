@@ -20,6 +20,7 @@ import { calibrationDomains, evaluationDomains, windowLength } from "../text/tex
 import { calibrateWith } from "./calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
 import { writeAndMeasure } from "./exports.ts";
+import { memoryTask } from "./memory_tasks.ts";
 import { makeReport, type ReportStage } from "./report.ts";
 import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import { evaluationTasks, taskRows } from "./tasks.ts";
@@ -141,6 +142,16 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     });
     await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
     return { folder: options.out, report };
+  }, (model) => {
+    const request = resolveRequest(options, model.architecture.layers);
+    return memoryTask(model, {
+      seqLen: windowLength(model, options.seqLen),
+      requests: [request],
+      calibration: options.stats === undefined ? options : undefined,
+      applies: true,
+      evaluates: true,
+      targets,
+    });
   });
 }
 

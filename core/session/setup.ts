@@ -3,11 +3,13 @@
  * @module
  */
 import type { Engine } from "../engine/types.ts";
+import { limitsFor, MemoryBudget, ordinaryLimits } from "../engine/memory.ts";
 import { openEngine } from "../engine/open.ts";
 import { OptionError } from "../errors.ts";
 import { type ExportTarget, exportTargets } from "../export/formats.ts";
 import { openModel } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
+import { type MemoryTask, promisedLimits } from "./memory_needs.ts";
 import type { JobOptions, OutputOptions } from "./types.ts";
 
 /**
@@ -15,22 +17,38 @@ import type { JobOptions, OutputOptions } from "./types.ts";
  *
  * @param options Which model, which engine
  * @param work The job
+ * @param taskOf What the job does, as far as memory goes: where memory is promised
  * @returns What the job gives
+ * @throws {OptionError} if the job does not fit into the memory that was promised
  */
 export async function withModel<T>(
   options: JobOptions,
   work: (engine: Engine, model: Model) => Promise<T>,
+  taskOf: (model: Model) => MemoryTask,
 ): Promise<T> {
   const { revision, signal, onProgress } = options;
   const model = await openModel(options.model, { revision, signal, onProgress });
+  const limits = options.memory === undefined
+    ? limitsFor(availableMemory())
+    : promisedLimits(taskOf(model), options.memory);
   const engine = await openEngine(options.engine ?? "auto", {
     architecture: model.architecture,
+    memory: new MemoryBudget(limits),
     onNote: (message) => options.onEvent?.({ type: "note", message }),
   });
   try {
     return await work(engine, model);
   } finally {
     await engine.close();
+  }
+}
+
+/** Memory that is free; where nobody may ask, enough for ordinary limits. */
+function availableMemory(): number {
+  try {
+    return Deno.systemMemoryInfo().available;
+  } catch {
+    return 4 * ordinaryLimits.streamBytes;
   }
 }
 

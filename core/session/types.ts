@@ -35,6 +35,11 @@ export interface JobOptions extends WorkOptions {
   readonly revision?: string;
   /** What runs the model. Default `auto`. */
   readonly engine?: "auto" | "onnx" | "webgpu";
+  /**
+   * Bytes of memory that the job stays below, as the system counts the process's resident memory; refused at the start
+   * where that cannot be. Default: a share of what is free.
+   */
+  readonly memory?: number;
   /** Called at every event. */
   readonly onEvent?: (event: SessionEvent) => void;
 }

@@ -28,6 +28,7 @@ export function addExport(program: Program, context: CommandContext): void {
     .description("Writes a (pruned) model in another format.")
     .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
     .addOption(option.revisionOption)
+    .addOption(option.memoryOption)
     .addOption(option.requiredOutOption);
   group.withShown(
     group.withOutput(command).addOption(option.zeroPadOption).addOption(option.forceOption),
@@ -45,6 +46,7 @@ export function addExport(program: Program, context: CommandContext): void {
           ...watch.options,
           model: paths.model(model),
           revision: options.revision,
+          memory: options.memory,
           out: paths.file(options.out),
           force: options.force,
           ...output,
