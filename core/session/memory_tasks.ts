@@ -80,6 +80,7 @@ export function memoryTask(model: Model, job: JobShape): MemoryTask {
         },
       }
       : {}),
+    tries: requests.some(({ method, sparsity }) => method === "gprune" && sparsity > 0),
     evaluates: job.evaluates,
     turnsMatrices: targets.some(({ format, quantize }) => format === "onnx" && quantize === "q8"),
   };
