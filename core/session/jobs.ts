@@ -31,7 +31,7 @@ import { asWritten, shownOutput, writeReport } from "./prune.ts";
 import { memoryTask } from "./memory_tasks.ts";
 import type { ReportStage } from "./report.ts";
 
-import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
+import { brokenPromise, MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import type {
   ApplyOptions,
   CalibrateOptions,
@@ -151,6 +151,9 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
           onNote,
         }));
       await removeWork(partial);
+      const memory = new MemoryPeak();
+      const broken = brokenPromise(memory.bytes, options.memory);
+      if (broken !== undefined) onNote(broken);
       const parts = {
         engine,
         model,
@@ -164,7 +167,7 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
         exports: files.rows,
         watch,
-        memory: new MemoryPeak(),
+        memory,
         notes,
       };
       return await writeReport(partial, parts, watch, options.command);
@@ -265,6 +268,9 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
           onNote,
         }));
       const huggingFace = targets.some(({ format }) => format === "hf");
+      const memory = new MemoryPeak();
+      const broken = brokenPromise(memory.bytes, options.memory);
+      if (broken !== undefined) onNote(broken);
       const parts = {
         engine,
         model,
@@ -276,7 +282,7 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
         exports: files.rows,
         watch,
-        memory: new MemoryPeak(),
+        memory,
         notes,
       };
       return await writeReport(partial, parts, watch, options.command);

@@ -128,6 +128,21 @@ export class MemoryPeak {
   }
 }
 
+/**
+ * Says where a promise was broken: what a job takes is worked out before it starts, and could be wrong.
+ *
+ * @param peakBytes The highest resident memory
+ * @param promised What the job was to stay below, if anything
+ * @returns One sentence; undefined where the promise was kept
+ */
+export function brokenPromise(peakBytes: number, promised: number | undefined): string | undefined {
+  if (promised === undefined || peakBytes <= promised) return undefined;
+  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
+  return `Memory went up to ${megabytes(peakBytes)}, past the ${
+    megabytes(promised)
+  } of --memory: that is a fault of gprune, please report it`;
+}
+
 /** Linux keeps the peak of a process; elsewhere the looks have to do. */
 function systemPeak(): number {
   try {
