@@ -24,6 +24,7 @@ export function addLive(program: Program, context: CommandContext): void {
       model: paths.model(model),
       revision: options.revision,
       engine: options.engine,
+      memory: options.memory,
       calibration: paths.texts(options.calib),
       self: options.self ? undefined : false,
       samples: options.samples,
@@ -101,6 +102,7 @@ function liveCommand(program: Program) {
     .addOption(option.formatOption)
     .addOption(option.dtypeOption)
     .addOption(option.quantizeOption)
+    .addOption(option.memoryOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
     .addHelpText(

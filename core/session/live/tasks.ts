@@ -6,6 +6,7 @@ import { join } from "@std/path";
 import { applyPlan } from "../../apply/apply.ts";
 import { loadStatistics, saveStatistics } from "../../calibrate/store.ts";
 import type { Statistics } from "../../calibrate/types.ts";
+import { MemoryBudget } from "../../engine/memory.ts";
 import { openEngine } from "../../engine/open.ts";
 import type { Engine } from "../../engine/types.ts";
 import { EngineError } from "../../errors.ts";
@@ -18,6 +19,8 @@ import type { WorkOptions } from "../../progress.ts";
 import { calibrationDomains, evaluationDomains } from "../../text/texts.ts";
 import { calibrateWith } from "../calibrate.ts";
 import { evaluateTexts, evaluationTexts } from "../evaluation.ts";
+import { promisedLimits } from "../memory_needs.ts";
+import { memoryTask } from "../memory_tasks.ts";
 import { prune } from "../prune.ts";
 import type { EvaluationTask, TaskEvent, TaskName, WorkerTasks } from "./protocol.ts";
 
@@ -119,11 +122,24 @@ class Workbench {
   }
 
   async open(
-    { model: source, revision, engine: name, temporary }: WorkerTasks["open"]["options"],
+    { model: source, revision, engine: name, promise, temporary }: WorkerTasks["open"]["options"],
     context: TaskContext,
   ): Promise<WorkerTasks["open"]["result"]> {
     const model = await openModel(source, { ...context, revision });
-    const engine = await openEngine(name, { architecture: model.architecture });
+    const limits = promise && promisedLimits(
+      memoryTask(model, {
+        seqLen: promise.seqLen,
+        requests: [promise.request],
+        calibration: { ...promise.calibration, gram: true, learn: true },
+        applies: true,
+        evaluates: true,
+      }),
+      promise.memory,
+    );
+    const engine = await openEngine(name, {
+      architecture: model.architecture,
+      memory: limits && new MemoryBudget(limits),
+    });
     this.#opened = { engine, model };
     this.#temporary = temporary;
     return { engine: engine.name, device: engine.device };
