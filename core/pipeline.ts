@@ -5,7 +5,6 @@
 import { basename } from "@std/path";
 import { applyPlan as writePlan } from "./apply/apply.ts";
 import type { Statistics } from "./calibrate/types.ts";
-import { MemoryBudget } from "./engine/memory.ts";
 import { openEngine } from "./engine/open.ts";
 import type { Engine } from "./engine/types.ts";
 import { OptionError } from "./errors.ts";
@@ -18,7 +17,7 @@ import type { Plan, Refit } from "./plan/types.ts";
 import type { WorkOptions } from "./progress.ts";
 import { calibrateWith } from "./session/calibrate.ts";
 import { evaluateModel } from "./session/evaluate_model.ts";
-import { promisedLimits } from "./session/memory_needs.ts";
+import { promiseMemory } from "./session/promise.ts";
 import { type JobShape, memoryTask } from "./session/memory_tasks.ts";
 import { outputTargets } from "./session/setup.ts";
 import type { Domain } from "./text/domains.ts";
@@ -259,12 +258,12 @@ async function withEngine<T>(
   job: JobShape,
   work: (engine: Engine) => Promise<T>,
 ): Promise<T> {
-  const limits = options.memory === undefined
+  const memory = options.memory === undefined
     ? undefined
-    : promisedLimits(memoryTask(model, job), options.memory);
+    : promiseMemory(memoryTask(model, job), options.memory);
   const engine = await openEngine(options.engine ?? "auto", {
     architecture: model.architecture,
-    memory: limits && new MemoryBudget(limits),
+    memory,
   });
   try {
     return await work(engine);

@@ -9,7 +9,8 @@ import { OptionError } from "../errors.ts";
 import { type ExportTarget, exportTargets } from "../export/formats.ts";
 import { openModel } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
-import { type MemoryTask, promisedLimits } from "./memory_needs.ts";
+import type { MemoryTask } from "./memory_needs.ts";
+import { promiseMemory } from "./promise.ts";
 import type { JobOptions, OutputOptions } from "./types.ts";
 
 /**
@@ -28,12 +29,12 @@ export async function withModel<T>(
 ): Promise<T> {
   const { revision, signal, onProgress } = options;
   const model = await openModel(options.model, { revision, signal, onProgress });
-  const limits = options.memory === undefined
-    ? limitsFor(availableMemory())
-    : promisedLimits(taskOf(model), options.memory);
+  const memory = options.memory === undefined
+    ? new MemoryBudget(limitsFor(availableMemory()))
+    : promiseMemory(taskOf(model), options.memory);
   const engine = await openEngine(options.engine ?? "auto", {
     architecture: model.architecture,
-    memory: new MemoryBudget(limits),
+    memory,
     onNote: (message) => options.onEvent?.({ type: "note", message }),
   });
   try {

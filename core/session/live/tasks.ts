@@ -6,7 +6,6 @@ import { join } from "@std/path";
 import { applyPlan } from "../../apply/apply.ts";
 import { loadStatistics, saveStatistics } from "../../calibrate/store.ts";
 import type { Statistics } from "../../calibrate/types.ts";
-import { MemoryBudget } from "../../engine/memory.ts";
 import { openEngine } from "../../engine/open.ts";
 import type { Engine } from "../../engine/types.ts";
 import { EngineError } from "../../errors.ts";
@@ -19,7 +18,7 @@ import type { WorkOptions } from "../../progress.ts";
 import { calibrationDomains, evaluationDomains } from "../../text/texts.ts";
 import { calibrateWith } from "../calibrate.ts";
 import { evaluateTexts, evaluationTexts } from "../evaluation.ts";
-import { promisedLimits } from "../memory_needs.ts";
+import { promiseMemory } from "../promise.ts";
 import { memoryTask } from "../memory_tasks.ts";
 import { prune } from "../prune.ts";
 import type { EvaluationTask, TaskEvent, TaskName, WorkerTasks } from "./protocol.ts";
@@ -126,7 +125,7 @@ class Workbench {
     context: TaskContext,
   ): Promise<WorkerTasks["open"]["result"]> {
     const model = await openModel(source, { ...context, revision });
-    const limits = promise && promisedLimits(
+    const memory = promise && promiseMemory(
       memoryTask(model, {
         seqLen: promise.seqLen,
         requests: [promise.request],
@@ -138,7 +137,7 @@ class Workbench {
     );
     const engine = await openEngine(name, {
       architecture: model.architecture,
-      memory: limits && new MemoryBudget(limits),
+      memory,
     });
     this.#opened = { engine, model };
     this.#temporary = temporary;
