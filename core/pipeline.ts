@@ -7,24 +7,32 @@ import { applyPlan as writePlan } from "./apply/apply.ts";
 import type { Statistics } from "./calibrate/types.ts";
 import { openEngine } from "./engine/open.ts";
 import type { Engine } from "./engine/types.ts";
+import { OptionError } from "./errors.ts";
 import type { Report } from "./evaluate/report.ts";
 import { writeFolder } from "./export/folder.ts";
 import { requireHolders, writeFormats } from "./export/write_formats.ts";
 import type { Model } from "./model/types.ts";
-import type { PlanOptions } from "./plan/request.ts";
+import { type PlanOptions, resolveRequest } from "./plan/request.ts";
 import type { Plan, Refit } from "./plan/types.ts";
 import type { WorkOptions } from "./progress.ts";
 import { calibrateWith } from "./session/calibrate.ts";
 import { evaluateModel } from "./session/evaluate_model.ts";
+import { promiseMemory } from "./session/promise.ts";
+import { type JobShape, memoryTask } from "./session/memory_tasks.ts";
 import { outputTargets } from "./session/setup.ts";
 import type { Domain } from "./text/domains.ts";
-import { embeddedDomains } from "./text/texts.ts";
+import { embeddedDomains, windowLength } from "./text/texts.ts";
 import { embeddedCalibrationKinds, type EmbeddedKind, embeddedKinds } from "./text/embedded/mod.ts";
 
 /** Options of everything that runs a model. */
 export interface EngineOptions extends WorkOptions {
   /** What runs the model. Default `auto`. */
   readonly engine?: "auto" | "onnx" | "webgpu";
+  /**
+   * Bytes that the process stays below while it works, mapped weights included; refused at the start where that cannot
+   * be. Default: no promise.
+   */
+  readonly memory?: number;
 }
 
 /** Options of {@linkcode calibrate}. */
@@ -73,7 +81,21 @@ export async function calibrate(
   domains: readonly Domain[],
   options: CalibrateOptions = {},
 ): Promise<Statistics> {
-  return await withEngine(model, options, async (engine) =>
+  const { architecture: { layers } } = model;
+  const job = {
+    seqLen: windowLength(model, options.seqLen),
+    requests: [resolveRequest(options.request ?? { shape: "adaptive" }, layers)],
+    calibration: { self: options.self, texts: domains.length },
+    applies: false,
+    evaluates: false,
+  };
+  const gram = job.requests.some(({ metric, refit }) => metric === "obs" || refit === "lsq");
+  if (options.memory !== undefined && gram && options.workFolder === undefined) {
+    throw new OptionError(
+      "Cannot keep a promise of memory with the Gram matrices of all layers in it: give a workFolder for them",
+    );
+  }
+  return await withEngine(model, options, job, async (engine) =>
     await calibrateWith(
       engine,
       model,
@@ -112,9 +134,12 @@ export async function applyPlan(
   options: ApplyPlanOptions = {},
 ): Promise<Model> {
   const directory = options.directory ?? await Deno.makeTempDir({ prefix: "gprune-" });
+  const request = { ...plan.request, refit: options.refit ?? plan.request.refit };
+  const seqLen = options.statistics?.domains[0]?.seqLen ?? windowLength(model);
   return await withEngine(
     model,
     options,
+    { seqLen, requests: [request], applies: true, evaluates: false },
     async (engine) => (await writePlan(model, plan, { ...options, engine, directory })).model,
   );
 }
@@ -152,6 +177,7 @@ export async function evaluate(
   return await withEngine(
     model,
     options,
+    { seqLen: windowLength(model, options.seqLen), applies: false, evaluates: true },
     async (engine) => await evaluateModel(engine, model, domains, options),
   );
 }
@@ -227,11 +253,18 @@ export function embeddedTexts(
 }
 
 async function withEngine<T>(
-  { architecture }: Model,
+  model: Model,
   options: EngineOptions,
+  job: JobShape,
   work: (engine: Engine) => Promise<T>,
 ): Promise<T> {
-  const engine = await openEngine(options.engine ?? "auto", { architecture });
+  const memory = options.memory === undefined
+    ? undefined
+    : promiseMemory(memoryTask(model, job), options.memory);
+  const engine = await openEngine(options.engine ?? "auto", {
+    architecture: model.architecture,
+    memory,
+  });
   try {
     return await work(engine);
   } finally {

@@ -60,6 +60,19 @@ export function limitsFor(availableBytes: number): MemoryLimits {
   };
 }
 
+/**
+ * The limits that can change the last digits of a result, by how work is cut into pieces.
+ *
+ * @param limits All limits
+ * @returns Those limits
+ */
+export function limitsThatCount(
+  limits: MemoryLimits,
+): Omit<MemoryLimits, "streamBytes" | "samplingBytes"> {
+  const { streamBytes: _streams, samplingBytes: _sampling, ...others } = limits;
+  return others;
+}
+
 /** Limits, and how much of what residual streams may take is still free. */
 export class MemoryBudget {
   /** The limits. */

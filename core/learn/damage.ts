@@ -11,7 +11,7 @@ import { type UnitOrder, unitOrder } from "../plan/order.ts";
 import type { PlanRequest } from "../plan/types.ts";
 import { domainWeights } from "../plan/weights.ts";
 import type { WorkOptions } from "../progress.ts";
-import type { HeldOutRuns, PrunedBlock } from "./held_out.ts";
+import { discardBlock, type HeldOutRuns, type PrunedBlock } from "./held_out.ts";
 import type { LearningSchedule } from "./windows.ts";
 
 /** Makes a layer as it is after the first `removed` units of an order have gone, refitted as the plan would. */
@@ -161,6 +161,7 @@ async function probeLosses(
       stores.push(into);
       const pruned = await pruneLayer(order, removed);
       await runs.runBlock(layer, [dense], { ...options, into, pruned });
+      discardBlock(pruned);
     }
     options.onBlock();
     for (let later = layer + 1; later < layers; later++) {

@@ -6,7 +6,9 @@ import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows, windowLosses } from "../engine/batches.ts";
 import { memoryOf } from "../engine/memory.ts";
 import type { Engine } from "../engine/types.ts";
+import { discard } from "../linear/discard.ts";
 import { blockTensors } from "../model/open.ts";
+import { isView } from "../model/tensor_reader.ts";
 import type { BlockTensors, LayerShape, Model } from "../model/types.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 
@@ -180,13 +182,24 @@ export class HeldOutRuns {
     try {
       await this.embed(store);
       for (const layer of this.#model.architecture.layers.keys()) {
-        await this.runBlock(layer, [store], { ...options, pruned: await pruned(layer) });
+        const block = await pruned(layer);
+        await this.runBlock(layer, [store], { ...options, pruned: block });
+        if (block !== undefined) discardBlock(block);
       }
       return (await this.losses([store], options))[0];
     } finally {
       await store.close();
     }
   }
+}
+
+/**
+ * Frees a pruned block's tensors in memory, which were made for one trial.
+ *
+ * @param block The block; it cannot be used afterwards
+ */
+export function discardBlock({ tensors }: PrunedBlock): void {
+  for (const tensor of tensors.values()) if (!isView(tensor)) discard(tensor.data);
 }
 
 /**

@@ -10,6 +10,7 @@ import type {
   LayerStatistics,
   Statistics,
 } from "../calibrate/types.ts";
+import { limitsThatCount, memoryOf } from "../engine/memory.ts";
 import type { Engine } from "../engine/types.ts";
 import { OptionError } from "../errors.ts";
 import { learnDamage } from "../learn/damage.ts";
@@ -92,6 +93,7 @@ export async function calibrateWith(
     seed,
     self: settings.self ?? true,
     scoreDomains: request.scoreDomains,
+    limits: limitsThatCount(memoryOf(engine).limits),
     texts: domains.map(({ name, sha256 }) => `${name} ${sha256}`),
   }, settings.onNote);
   const self = settings.self === false

@@ -26,7 +26,7 @@ import { asWritten, shownOutput, writeReport } from "./prune.ts";
 import { memoryTask } from "./memory_tasks.ts";
 import type { ReportStage } from "./report.ts";
 
-import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
+import { brokenPromise, MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import type {
   ApplyOptions,
   CalibrateOptions,
@@ -139,6 +139,9 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
         onNote: (message) => notes.push(message),
         watch,
       });
+      const memory = new MemoryPeak();
+      const broken = brokenPromise(memory.bytes, options.memory);
+      if (broken !== undefined) notes.push(broken);
       const parts = {
         engine,
         model,
@@ -152,7 +155,7 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
         exports: files.rows,
         watch,
-        memory: new MemoryPeak(),
+        memory,
         notes,
       };
       return await writeReport(partial, parts, watch, options.command);
@@ -247,6 +250,9 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
         watch,
       });
       const huggingFace = targets.some(({ format }) => format === "hf");
+      const memory = new MemoryPeak();
+      const broken = brokenPromise(memory.bytes, options.memory);
+      if (broken !== undefined) notes.push(broken);
       const parts = {
         engine,
         model,
@@ -258,7 +264,7 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
         speed: { denseTokensPerSecond: 0, prunedTokensPerSecond: 0 },
         exports: files.rows,
         watch,
-        memory: new MemoryPeak(),
+        memory,
         notes,
       };
       return await writeReport(partial, parts, watch, options.command);

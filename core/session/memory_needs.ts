@@ -42,6 +42,8 @@ export interface MemoryTask {
     /** The largest share of a layer's channels that can stay. */
     readonly largestShare: number;
   };
+  /** Whether cuts are tried in memory before one is chosen. */
+  readonly tries?: boolean;
   /** Whether perplexity is measured. */
   readonly evaluates: boolean;
   /** Whether files are written in which a whole matrix is turned, as ONNX in int8. */
@@ -59,7 +61,7 @@ export interface MemoryNeed {
 const MEBIBYTE = 1024 * 1024;
 
 /** The runtime, ONNX Runtime's library, the program, texts, and arrays that the garbage collector has not seen yet. */
-export const fixedBytes = 224 * MEBIBYTE;
+export const fixedBytes = 320 * MEBIBYTE;
 
 /** A tokenizer's tables, for each token of the vocabulary. */
 const bytesPerToken = 1024;
@@ -102,6 +104,11 @@ export function memoryNeeds(task: MemoryTask, limits: MemoryLimits): readonly Me
     }
   }
   if (apply !== undefined) needs.push({ what: "the cut", bytes: sliceBytes(widest, task) });
+  if (task.tries === true) {
+    const { hiddenSize } = task.architecture;
+    const bytes = 6 * blockParameters(task.architecture, widest) + 4 * hiddenSize * widest.ffnWidth;
+    needs.push({ what: "trials of a cut", bytes: bytes + blockBytes(task, limits, widest) });
+  }
   const byLayer = calibration?.learn === true ? calibration.gram : apply?.sequential === false;
   if (byLayer && (apply === undefined || apply.refit === "lsq")) {
     const bytes = layerRefitBytes(widest, task) + 4 * blockParameters(task.architecture, widest);
@@ -232,7 +239,7 @@ function limitsWith(task: MemoryTask, bytes: number, tokens: number): MemoryLimi
   return {
     streamBytes: 0,
     samplingBytes: share(6),
-    cacheBytes: share(6),
+    cacheBytes: share(4),
     batchTokens: tokens,
     scoreBytes: Math.min(ordinaryLimits.scoreBytes, share(12)),
     // Converted weights lie several times in memory, and what sessions free is not always given back.

@@ -20,6 +20,8 @@ export interface JobShape {
   readonly requests?: readonly PlanRequest[];
   /** The statistics that are taken; none if absent. */
   readonly calibration?: CalibrationOptions & {
+    /** How many texts there are. Default: as many as are named, or the embedded ones. */
+    readonly texts?: number;
     /** Whether Gram matrices are summed whatever is planned. */
     readonly gram?: boolean;
     /** Whether damage is learned. Default: where a request can use it. */
@@ -51,7 +53,8 @@ export function memoryTask(model: Model, job: JobShape): MemoryTask {
   );
   const sparsity = Math.min(...requests.map((request) => request.sparsity));
   const self = calibration?.self ?? requests.some(({ method }) => method === "gprune");
-  const texts = calibration?.calibration?.length ?? embeddedCalibrationKinds.length;
+  const texts = calibration?.texts ?? calibration?.calibration?.length ??
+    embeddedCalibrationKinds.length;
   return {
     architecture,
     // GGUF files are measured with their numbers unpacked to float32.
@@ -80,6 +83,7 @@ export function memoryTask(model: Model, job: JobShape): MemoryTask {
         },
       }
       : {}),
+    tries: requests.some(({ method, sparsity }) => method === "gprune" && sparsity > 0),
     evaluates: job.evaluates,
     turnsMatrices: targets.some(({ format, quantize }) => format === "onnx" && quantize === "q8"),
   };

@@ -22,7 +22,7 @@ import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts"
 import { writeAndMeasure } from "./exports.ts";
 import { memoryTask } from "./memory_tasks.ts";
 import { makeReport, type ReportStage } from "./report.ts";
-import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
+import { brokenPromise, MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import { evaluationTasks, taskRows } from "./tasks.ts";
 import type { JobResult, OutputOptions, PruneOptions } from "./types.ts";
 
@@ -118,6 +118,8 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         given === undefined ? domains.map(({ name }) => name) : names,
         files.perplexity,
       );
+      const broken = brokenPromise(memory.bytes, options.memory);
+      if (broken !== undefined) note(broken);
       const parts = {
         engine,
         model,
@@ -162,6 +164,7 @@ function shownOptions(options: PruneOptions): Readonly<Record<string, unknown>> 
     evalWindows: evalWindows ?? "all",
     choiceTasks: options.choiceTasks ?? true,
     self: self ?? true,
+    ...(options.memory === undefined ? {} : { memory: options.memory }),
     ...shownOutput(options),
   };
 }

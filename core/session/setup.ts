@@ -9,7 +9,8 @@ import { OptionError } from "../errors.ts";
 import { type ExportTarget, exportTargets } from "../export/formats.ts";
 import { openModel } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
-import { type MemoryTask, promisedLimits } from "./memory_needs.ts";
+import type { MemoryTask } from "./memory_needs.ts";
+import { promiseMemory } from "./promise.ts";
 import type { JobOptions, OutputOptions } from "./types.ts";
 
 /**
@@ -28,12 +29,12 @@ export async function withModel<T>(
 ): Promise<T> {
   const { revision, signal, onProgress } = options;
   const model = await openModel(options.model, { revision, signal, onProgress });
-  const limits = options.memory === undefined
-    ? limitsFor(availableMemory())
-    : promisedLimits(taskOf(model), options.memory);
+  const memory = options.memory === undefined
+    ? new MemoryBudget(limitsFor(availableMemory()))
+    : promiseMemory(taskOf(model), options.memory);
   const engine = await openEngine(options.engine ?? "auto", {
     architecture: model.architecture,
-    memory: new MemoryBudget(limits),
+    memory,
     onNote: (message) => options.onEvent?.({ type: "note", message }),
   });
   try {
@@ -126,6 +127,21 @@ export class MemoryPeak {
     this.look();
     return Math.max(this.#highest, systemPeak());
   }
+}
+
+/**
+ * Says where a promise was broken: what a job takes is worked out before it starts, and could be wrong.
+ *
+ * @param peakBytes The highest resident memory
+ * @param promised What the job was to stay below, if anything
+ * @returns One sentence; undefined where the promise was kept
+ */
+export function brokenPromise(peakBytes: number, promised: number | undefined): string | undefined {
+  if (promised === undefined || peakBytes <= promised) return undefined;
+  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
+  return `Memory went up to ${megabytes(peakBytes)}, past the ${
+    megabytes(promised)
+  } of --memory: that is a fault of gprune, please report it`;
 }
 
 /** Linux keeps the peak of a process; elsewhere the looks have to do. */

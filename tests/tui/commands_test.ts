@@ -27,7 +27,7 @@ const commands = [
 
 Deno.test("gprune prune hands every option on", async () => {
   const { code, options, err } = await run(
-    "prune org/name --revision v1 --engine onnx --sparsity .5 --method gprune --metric obs --structures heads --shape adaptive --refit none --modules 3 --multiple 8 --switch blend --score-domains a,self --objective worst --protect 5,0-1 --layer-budget 3=1.5 --layer-budget 2=.5 --no-refine --calib a=a.txt --calib b=/data/b --no-self --score-domains a --samples 7 --seq-len 64 --seed 9 --eval c=~/c.txt --eval-windows 4 --task d=d.jsonl --task e=/e.jsonl --no-choice --out here --format hf,onnx --dtype bf16 --quantize q8,q4 --zero-pad --resume --force --quiet --no-color --debug"
+    "prune org/name --revision v1 --engine onnx --memory 2.5GiB --sparsity .5 --method gprune --metric obs --structures heads --shape adaptive --refit none --modules 3 --multiple 8 --switch blend --score-domains a,self --objective worst --protect 5,0-1 --layer-budget 3=1.5 --layer-budget 2=.5 --no-refine --calib a=a.txt --calib b=/data/b --no-self --score-domains a --samples 7 --seq-len 64 --seed 9 --eval c=~/c.txt --eval-windows 4 --task d=d.jsonl --task e=/e.jsonl --no-choice --out here --format hf,onnx --dtype bf16 --quantize q8,q4 --zero-pad --resume --force --quiet --no-color --debug"
       .split(" "),
   );
   assertEquals([code, err], [0, ""]);
@@ -38,6 +38,7 @@ Deno.test("gprune prune hands every option on", async () => {
     model: "org/name",
     revision: "v1",
     engine: "onnx",
+    memory: 2.5 * 2 ** 30,
     sparsity: 0.5,
     method: "gprune",
     metric: "obs",
@@ -72,6 +73,23 @@ Deno.test("gprune prune hands every option on", async () => {
     resume: true,
   });
 });
+
+for (
+  const [text, bytes] of [
+    ["3GB", 3e9],
+    ["3 gb", 3e9],
+    ["3G", 3e9],
+    ["3GiB", 3 * 2 ** 30],
+    ["800MB", 8e8],
+    ["0.5TB", 5e11],
+    ["2000000kB", 2e9],
+  ] as const
+) {
+  Deno.test(`--memory ${text} is ${bytes} bytes`, async () => {
+    const { options } = await run(["evaluate", "./m", "--memory", text]);
+    assertEquals(options.memory, bytes);
+  });
+}
 
 Deno.test("gprune prune leaves to the library what the user left out", async () => {
   const { options } = await run(["prune"]);

@@ -3,7 +3,7 @@
  * @module
  */
 import type { PlanOptions } from "../../plan/request.ts";
-import type { Plan } from "../../plan/types.ts";
+import type { Plan, PlanRequest } from "../../plan/types.ts";
 import type { Progress } from "../../progress.ts";
 import type { CalibrationOptions, EvaluationOptions, JobResult, PruneOptions } from "../types.ts";
 import type { Measured } from "./folder.ts";
@@ -16,6 +16,13 @@ export interface OpenTask {
   readonly revision?: string;
   /** What runs the model. */
   readonly engine: "auto" | "onnx" | "webgpu";
+  /** Bytes of memory that the process stays below, and what is calibrated and planned. Default: no promise. */
+  readonly promise?: {
+    readonly memory: number;
+    readonly seqLen: number;
+    readonly request: PlanRequest;
+    readonly calibration: Pick<CalibrationOptions, "calibration" | "self">;
+  };
   /** A folder for pruned models that are measured; whoever starts the worker removes it. */
   readonly temporary: string;
 }

@@ -31,7 +31,7 @@ import { Tradeoff } from "./tradeoff.ts";
 /** What a session is opened with. */
 export interface LiveOptions
   extends
-    Pick<PruneOptions, "model" | "revision" | "calibration" | "self" | "seed">,
+    Pick<PruneOptions, "model" | "revision" | "calibration" | "self" | "seed" | "memory">,
     Pick<PruneOptions, "evaluation" | "evalWindows" | "tasks" | "choiceTasks" | "stats"> {
   /** What runs the model. Default `auto`. */
   readonly engine?: "auto" | "onnx" | "webgpu";
@@ -231,12 +231,12 @@ export class LiveSession {
   async write(options: WriteOptions): Promise<boolean> {
     const { request, statistics } = this.#state;
     if (request === undefined || statistics === undefined) return false;
-    const { model, revision, engine, evaluation, evalWindows } = this.settings;
+    const { model, revision, engine, memory, evaluation, evalWindows } = this.settings;
     const { tasks, choiceTasks = false } = this.settings;
     const task = {
       ...request,
       ...options,
-      ...{ model, revision, engine, evaluation, evalWindows, tasks, choiceTasks },
+      ...{ model, revision, engine, memory, evaluation, evalWindows, tasks, choiceTasks },
       seqLen: this.#state.evaluation?.seqLen,
       stats: statistics,
       refine: false,
@@ -319,7 +319,14 @@ export class LiveSession {
       request: chosen,
     });
     this.#temporary = await Deno.makeTempDir({ prefix: "gprune-live-" });
-    const opened = { model: source, revision, engine, temporary: this.#temporary };
+    const { memory, calibration, self, seqLen = sessionDefaults.seqLen } = this.#options;
+    const promise = memory === undefined ? undefined : {
+      memory,
+      seqLen: Math.min(seqLen, model.architecture.maxPositions),
+      request: chosen,
+      calibration: { calibration, self },
+    };
+    const opened = { model: source, revision, engine, promise, temporary: this.#temporary };
     const { engine: engineName, device } = await this.#runner.run("open", opened, { onProgress });
     this.#set({ engine: { name: engineName, device } });
     await rememberModel(this.#root, source ?? "embedded", Date.now()).catch(() => undefined);

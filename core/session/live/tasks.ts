@@ -18,6 +18,8 @@ import type { WorkOptions } from "../../progress.ts";
 import { calibrationDomains, evaluationDomains } from "../../text/texts.ts";
 import { calibrateWith } from "../calibrate.ts";
 import { evaluateTexts, evaluationTexts } from "../evaluation.ts";
+import { promiseMemory } from "../promise.ts";
+import { memoryTask } from "../memory_tasks.ts";
 import { prune } from "../prune.ts";
 import type { EvaluationTask, TaskEvent, TaskName, WorkerTasks } from "./protocol.ts";
 
@@ -119,11 +121,24 @@ class Workbench {
   }
 
   async open(
-    { model: source, revision, engine: name, temporary }: WorkerTasks["open"]["options"],
+    { model: source, revision, engine: name, promise, temporary }: WorkerTasks["open"]["options"],
     context: TaskContext,
   ): Promise<WorkerTasks["open"]["result"]> {
     const model = await openModel(source, { ...context, revision });
-    const engine = await openEngine(name, { architecture: model.architecture });
+    const memory = promise && promiseMemory(
+      memoryTask(model, {
+        seqLen: promise.seqLen,
+        requests: [promise.request],
+        calibration: { ...promise.calibration, gram: true, learn: true },
+        applies: true,
+        evaluates: true,
+      }),
+      promise.memory,
+    );
+    const engine = await openEngine(name, {
+      architecture: model.architecture,
+      memory,
+    });
     this.#opened = { engine, model };
     this.#temporary = temporary;
     return { engine: engine.name, device: engine.device };
