@@ -18,7 +18,7 @@ import type { WorkOptions } from "../../progress.ts";
 import { calibrationDomains, evaluationDomains } from "../../text/texts.ts";
 import { calibrateWith } from "../calibrate.ts";
 import { evaluateTexts, evaluationTexts } from "../evaluation.ts";
-import { prune } from "../prune.ts";
+import { prune } from "../locked.ts";
 import type { EvaluationTask, TaskEvent, TaskName, WorkerTasks } from "./protocol.ts";
 
 /** How a task is cancelled and tells what it does. */
