@@ -3,6 +3,7 @@
  * @module
  */
 import { listFiles } from "@huggingface/hub";
+import { z } from "zod";
 import { GpruneError, ModelError } from "../errors.ts";
 import { throwIfCancelled, type WorkOptions } from "../progress.ts";
 import { parseConfig, readConfig } from "./config.ts";
@@ -40,6 +41,18 @@ interface ListedFile {
   readonly oid?: string;
   readonly lfs?: { readonly oid: string; readonly size: number };
 }
+
+/** What a hub says about an entry of a repository, as far as it is used. Paths of files that are used have no `/`. */
+const LISTED = z.looseObject({
+  type: z.string(),
+  path: z.string(),
+  size: z.int().nonnegative(),
+  oid: z.string().regex(/^[0-9a-f]*$/).optional(),
+  lfs: z.looseObject({
+    oid: z.string().regex(/^(sha256:)?[0-9a-f]{64}$/),
+    size: z.int().nonnegative(),
+  }).optional(),
+});
 
 /** What is known about a cached model. */
 interface CacheRecord {
@@ -251,7 +264,13 @@ async function listRepository(
     hubUrl: settings.hubUrl,
     fetch: withToken,
   });
-  for await (const entry of listing) if (entry.type === "file") files.push(entry);
+  for await (const entry of listing) {
+    const checked = LISTED.safeParse(entry);
+    if (!checked.success) {
+      throw new SyntaxError("the listing holds what is no file", { cause: checked.error });
+    }
+    if (entry.type === "file") files.push(entry);
+  }
   return files;
 }
 

@@ -4,6 +4,7 @@
  */
 import { Tokenizer } from "@huggingface/tokenizers";
 import { ModelError } from "../errors.ts";
+import { parseJson, readTextFile, unusableReason } from "../json.ts";
 import type { TextTokenizer } from "./types.ts";
 
 /**
@@ -53,11 +54,12 @@ export async function readTokenizer(
 async function readObject(path: string): Promise<Record<string, unknown> | undefined> {
   let value: unknown;
   try {
-    value = JSON.parse(await Deno.readTextFile(path));
+    value = parseJson(await readTextFile(path));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    const reason = error instanceof SyntaxError ? `it is not JSON (${error.message})` : `${error}`;
-    throw new ModelError(`Cannot read tokenizer '${path}': ${reason}`, { cause: error });
+    throw new ModelError(`Cannot read tokenizer '${path}': ${unusableReason(error)}`, {
+      cause: error,
+    });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ModelError(`Cannot read tokenizer '${path}': it is not a JSON object`);
@@ -76,7 +78,11 @@ function makeTokenizer(
     tokenizer.decode(tokenizer.encode("A text, 1.", { add_special_tokens: false }).ids);
     return tokenizer;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const message = error instanceof Error ? error.message : String(error);
+    // The library reads fields without looking at their types first, and then speaks of itself.
+    const reason = error instanceof TypeError || /undefined|\[object /.test(message)
+      ? "a field is missing or of another type than a tokenizer has"
+      : message;
     throw new ModelError(`Cannot read tokenizer '${path}': ${reason}`, { cause: error });
   }
 }
