@@ -8,8 +8,8 @@
 const LONGEST_MESSAGE = 1000;
 
 /** Controls, line breaks, changes of writing direction, halves of characters: in a terminal they do harm. */
-// deno-lint-ignore no-control-regex
 const UNPRINTABLE =
+  // deno-lint-ignore no-control-regex
   /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\p{Surrogate}/gu;
 
 /** A message as one line of text, whatever a hostile file put into it. */

@@ -31,11 +31,34 @@ export function statisticsFault(statistics: Statistics): string | undefined {
       const shape = model.layers[index];
       const units = shape && (structure === "ffn" ? shape.ffnWidth : shape.queryHeads);
       const groups = shape && (structure === "ffn" ? shape.ffnWidth : shape.keyValueHeads);
+      if (shape !== undefined && shape.queryHeads % shape.keyValueHeads !== 0) {
+        return `layer ${index} has ${shape.queryHeads} query heads for ${shape.keyValueHeads} key/value heads`;
+      }
       const fault = sizeFault(kind, units, groups) ?? numberFault(kind);
       if (fault !== undefined) return `${fault} of layer ${index}, ${structure}`;
     }
   }
   return windowFault(statistics) ?? learnedFault(statistics);
+}
+
+/**
+ * Why the numbers of one layer and kind are none that weights and texts can give.
+ *
+ * @param kind Its statistics
+ * @returns The beginning of a sentence, or undefined where nothing is wrong
+ */
+export function numberFault({ domains, weights, obs }: KindStatistics): string | undefined {
+  const strangeSum = domains.some(({ tokens, sum, sumOfSquares }) =>
+    !(tokens >= 0) || !Number.isFinite(tokens) || !sum.every(Number.isFinite) ||
+    !isNonNegative(sumOfSquares)
+  );
+  if (strangeSum) return "a sum is negative, infinite or not a number";
+  const norms = [weights.columnNorm, weights.columnMeanAbsolute, weights.rowNorm];
+  if (!norms.every(isNonNegative)) return "a norm is negative, infinite or not a number";
+  const errors = obs === undefined ? [] : [obs.refittedError, obs.plainError];
+  return errors.every((each) => each.every(Number.isFinite))
+    ? undefined
+    : "an error is infinite or not a number";
 }
 
 function sizeFault(
@@ -71,21 +94,6 @@ function isGram(gram: Tensor, channels: number): boolean {
   const [rows, columns, ...more] = gram.shape;
   const plain = !("dataType" in gram) || gram.dataType === "F32";
   return plain && rows === channels && columns === channels && more.length === 0;
-}
-
-function numberFault({ domains, weights, obs }: KindStatistics): string | undefined {
-  const strangeSum = domains.some(({ tokens, sum, sumOfSquares }) =>
-    !(tokens >= 0) || !Number.isFinite(tokens) || !sum.every(Number.isFinite) ||
-    !isNonNegative(sumOfSquares)
-  );
-  if (strangeSum) return "a sum is negative, infinite or not a number";
-  if (!Object.values(weights).every(isNonNegative)) {
-    return "a norm is negative, infinite or not a number";
-  }
-  const errors = obs === undefined ? [] : [obs.refittedError, obs.plainError];
-  return errors.every((each) => each.every(Number.isFinite))
-    ? undefined
-    : "an error is infinite or not a number";
 }
 
 function isNonNegative(numbers: Float64Array): boolean {

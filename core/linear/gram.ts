@@ -28,6 +28,11 @@ export function balancedGram(
       );
     }
     const trace = diagonalSum(gram, n);
+    if (!Number.isFinite(trace)) {
+      throw new StatisticsError(
+        "Cannot balance Gram matrices: one holds NaN, infinities or sums too large; the model's weights or the statistics are damaged, so take another copy or calibrate again",
+      );
+    }
     if (!(trace > 0 && tokens > 0 && weights[domain] > 0)) return;
     total += weights[domain];
     const factor = weights[domain] * n / trace;

@@ -26,7 +26,7 @@ export async function fuzz(name: string, { cases, seed }: FuzzOptions): Promise<
   const folder = await Deno.makeTempDir({ prefix: `gprune-fuzz-${name}-`, dir: fastFolder() });
   let failed = true;
   try {
-    const summary = await watch(name, [name, String(cases), String(seed), folder]);
+    const summary = await watch([name, String(cases), String(seed), folder]);
     failed = summary.failure !== undefined;
     if (summary.failure === undefined) return summary;
     return { ...summary, failure: { ...summary.failure, file: await kept(folder) } };
@@ -54,7 +54,7 @@ async function kept(folder: string): Promise<string> {
   return file;
 }
 
-async function watch(name: string, args: readonly string[]): Promise<FuzzSummary> {
+async function watch(args: readonly string[]): Promise<FuzzSummary> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "-A", new URL("./child.ts", import.meta.url).href, ...args],
     env: { HF_TOKEN: "hf_secretfortests", NO_COLOR: "1" },

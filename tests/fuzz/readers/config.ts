@@ -1,11 +1,11 @@
 import { parseConfig, readConfig } from "../../../core/model/config.ts";
 import { decimalFields, stringifyWithDecimals } from "../../../core/model/config/decimals.ts";
 import { hostileJsonFiles } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { familyFolders, readJson } from "./small_model.ts";
 
 /** A config of every family, to what the model computes, and back to text as exports write it. */
-export const config: FuzzedReader = async (folder) => {
+export async function config(folder: string): Promise<OpenReader> {
   const tiny = new URL("../../../models/tiny/", import.meta.url);
   const real = await Promise.all(
     [tiny, ...familyFolders].map((url) => readJson(new URL("config.json", url))),
@@ -20,4 +20,4 @@ export const config: FuzzedReader = async (folder) => {
       stringifyWithDecimals(config, decimalFields(await Deno.readTextFile(path)));
     },
   };
-};
+}

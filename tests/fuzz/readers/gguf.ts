@@ -4,12 +4,12 @@ import { tokenizerKeys } from "../../../core/export/gguf/tokenizer.ts";
 import { blockTensors } from "../../../core/model/open.ts";
 import { readTensor } from "../../../core/model/tensor_reader.ts";
 import { hostileBytes, hostileJsonFiles } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { writeSmallModel } from "./small_model.ts";
 import { realTokenizers } from "./tokenizer.ts";
 
 /** A GGUF file, opened with the model that it was made from, and its first block. */
-export const gguf: FuzzedReader = async (folder) => {
+export async function gguf(folder: string): Promise<OpenReader> {
   const model = await writeSmallModel(folder);
   const { path } = await exportGguf(model, folder, { quantize: "f16" });
   const real = await Deno.readFile(path);
@@ -25,10 +25,10 @@ export const gguf: FuzzedReader = async (folder) => {
       }
     },
   };
-};
+}
 
 /** A tokenizer on its way into a GGUF file. */
-export const ggufTokenizer: FuzzedReader = async (folder) => {
+export async function ggufTokenizer(folder: string): Promise<OpenReader> {
   const real = await realTokenizers(folder);
   const model = await writeSmallModel(folder);
   return {
@@ -39,4 +39,4 @@ export const ggufTokenizer: FuzzedReader = async (folder) => {
       await tokenizerKeys(model);
     },
   };
-};
+}

@@ -1,7 +1,7 @@
 import { downloadModel } from "../../../core/model/hub.ts";
 import { repositoryOf, startFakeHub } from "../../helpers/fake-hub.ts";
 import { type Bytes, bytesOf, hostileJsonFiles } from "../mutations.ts";
-import type { FuzzedReader, OpenReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { writeSmallModel } from "./small_model.ts";
 
 const RECORD = ".gprune-download.json";
@@ -51,7 +51,11 @@ async function namesOutside(cache: string): Promise<readonly string[]> {
 }
 
 /** The hub's answer to what files a model has; what it names is downloaded. */
-export const hubListing: FuzzedReader = (folder) => openHub(folder, { listing: true });
+export async function hubListing(folder: string): Promise<OpenReader> {
+  return await openHub(folder, { listing: true });
+}
 
 /** The record of a download in the cache. */
-export const hubRecord: FuzzedReader = (folder) => openHub(folder, { listing: false });
+export async function hubRecord(folder: string): Promise<OpenReader> {
+  return await openHub(folder, { listing: false });
+}

@@ -1,10 +1,10 @@
 import { readWeights } from "../../../core/model/files.ts";
 import { hostileJsonFiles } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { readJson, writeSmallModel } from "./small_model.ts";
 
 /** The index of a model in two files, with what it sends to: a file outside, a link, a folder. */
-export const index: FuzzedReader = async (folder) => {
+export async function index(folder: string): Promise<OpenReader> {
   await writeSmallModel(folder, true);
   const path = `${folder}/model.safetensors.index.json`;
   const real = await readJson(path);
@@ -29,4 +29,4 @@ export const index: FuzzedReader = async (folder) => {
       await readWeights(folder);
     },
   };
-};
+}

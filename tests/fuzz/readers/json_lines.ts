@@ -3,7 +3,7 @@ import { openTaskFiles } from "../../../core/evaluate/task_files.ts";
 import { encodeTask } from "../../../core/evaluate/task_files.ts";
 import { openDomains } from "../../../core/text/domains.ts";
 import { type Bytes, bytesOf, hostileBytes, hostileJson } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { writeSmallModel } from "./small_model.ts";
 
 const linesOf = (records: readonly unknown[]) => records.map((each) => JSON.stringify(each));
@@ -17,7 +17,7 @@ function hostileLines(records: readonly unknown[]): fc.Arbitrary<Bytes> {
 }
 
 /** Records of text, and their tokens. */
-export const textLines: FuzzedReader = async (folder) => {
+export async function textLines(folder: string): Promise<OpenReader> {
   const model = await writeSmallModel(folder);
   const tokenizer = await model.tokenizer();
   const path = `${folder}/text.jsonl`;
@@ -34,10 +34,10 @@ export const textLines: FuzzedReader = async (folder) => {
       }
     },
   };
-};
+}
 
 /** Questions, and their tokens. */
-export const taskLines: FuzzedReader = async (folder) => {
+export async function taskLines(folder: string): Promise<OpenReader> {
   const model = await writeSmallModel(folder);
   const encoding = { tokenizer: await model.tokenizer(), maxPositions: 32 };
   const path = `${folder}/task.jsonl`;
@@ -51,4 +51,4 @@ export const taskLines: FuzzedReader = async (folder) => {
       for (const task of await openTaskFiles([{ name: "task", path }])) encodeTask(task, encoding);
     },
   };
-};
+}

@@ -4,12 +4,12 @@ import { blockTensors, openModel, outerTensor } from "../../../core/model/open.t
 import { readTensor } from "../../../core/model/tensor_reader.ts";
 import { outerRoles } from "../../../core/model/units.ts";
 import { type Bytes, bytesOf, hostileJson } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { hostileSafetensors } from "./safetensors_files.ts";
 import { familyFolders, readJson, writeSmallModel } from "./small_model.ts";
 
 /** A whole folder, one of whose two files is hostile: the config starts with `{`, the weights with their length. */
-export const model: FuzzedReader = async (folder) => {
+export async function model(folder: string): Promise<OpenReader> {
   await writeSmallModel(folder);
   const [weights, config] = ["model.safetensors", "config.json"].map((name) => `${folder}/${name}`);
   const real = await Deno.readFile(weights);
@@ -38,4 +38,4 @@ export const model: FuzzedReader = async (folder) => {
       }
     },
   };
-};
+}

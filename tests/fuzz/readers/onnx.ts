@@ -1,11 +1,11 @@
 import { decodeModel } from "../../../core/onnx/proto.ts";
 import { exportFormats } from "../../../core/export/formats.ts";
 import { hostileBytes } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { writeSmallModel } from "./small_model.ts";
 
 /** The protobuf of an ONNX file. */
-export const onnx: FuzzedReader = async (folder) => {
+export async function onnx(folder: string): Promise<OpenReader> {
   const model = await writeSmallModel(`${folder}/model`);
   await Deno.mkdir(`${folder}/out`);
   await Deno.copyFile(`${folder}/model/config.json`, `${folder}/out/config.json`);
@@ -16,4 +16,4 @@ export const onnx: FuzzedReader = async (folder) => {
     files: hostileBytes([real, real.slice(0, 4096)]),
     read: async (file) => await Promise.resolve(void decodeModel(file)),
   };
-};
+}

@@ -3,11 +3,11 @@ import { loadPlan } from "../../../core/plan/store.ts";
 import { makePlan } from "../../../core/plan/make_plan.ts";
 import { randomStatistics } from "../../helpers/random-statistics.ts";
 import { hostileJsonFiles } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { writeSmallModel } from "./small_model.ts";
 
 /** A plan, and whether the model can carry it out. */
-export const plan: FuzzedReader = async (folder) => {
+export async function plan(folder: string): Promise<OpenReader> {
   const model = await writeSmallModel(folder);
   const statistics = randomStatistics(model);
   const real = [0.3, 0.5].map((sparsity) =>
@@ -21,4 +21,4 @@ export const plan: FuzzedReader = async (folder) => {
       checkPlan(model, (await loadPlan(path)).plan);
     },
   };
-};
+}

@@ -4,10 +4,10 @@ import {
   rememberModel,
 } from "../../../core/session/live/folder.ts";
 import { hostileJsonFiles } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 
 /** What live sessions keep in the cache: measurements, and models that were opened. */
-export const sessions: FuzzedReader = async (folder) => {
+export async function sessions(folder: string): Promise<OpenReader> {
   const conditions = { texts: ["a"], windows: 3 };
   const measured = { perplexity: [1, 2], tokensPerSecond: 3, parameters: 4, bytes: 5 };
   const paths = { path: folder, statistics: "", unfinished: "" };
@@ -29,4 +29,4 @@ export const sessions: FuzzedReader = async (folder) => {
       await rememberModel(folder, "embedded", 3);
     },
   });
-};
+}

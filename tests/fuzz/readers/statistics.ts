@@ -4,12 +4,12 @@ import { makePlan } from "../../../core/plan/make_plan.ts";
 import type { Metric } from "../../../core/plan/types.ts";
 import { randomStatistics } from "../../helpers/random-statistics.ts";
 import { hostileJson } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { hostileSafetensors, safetensorsFile, takeApart } from "./safetensors_files.ts";
 import { writeSmallModel } from "./small_model.ts";
 
 /** Statistics, and then plans from them. */
-export const statistics: FuzzedReader = async (folder) => {
+export async function statistics(folder: string): Promise<OpenReader> {
   const model = await writeSmallModel(folder);
   const path = `${folder}/calibration.stats`;
   await saveStatistics(randomStatistics(model), path);
@@ -28,4 +28,4 @@ export const statistics: FuzzedReader = async (folder) => {
       for (const metric of metrics) makePlan(model, statistics, { metric, refit: "none" });
     },
   };
-};
+}

@@ -1,7 +1,7 @@
 import { readTokenizer } from "../../../core/model/tokenizer.ts";
 import { sentencepieceTokenizer } from "../../helpers/sentencepiece-tokenizer.ts";
 import { hostileJsonFiles } from "../mutations.ts";
-import type { FuzzedReader } from "../reader.ts";
+import type { OpenReader } from "../reader.ts";
 import { readJson, writeSmallModel } from "./small_model.ts";
 
 /** Texts that tokenizers stumble over. */
@@ -32,7 +32,7 @@ export async function realTokenizers(folder: string): Promise<readonly Record<st
 }
 
 /** A tokenizer, and then texts through it and back. */
-export const tokenizer: FuzzedReader = async (folder) => {
+export async function tokenizer(folder: string): Promise<OpenReader> {
   const real = await realTokenizers(folder);
   return {
     files: hostileJsonFiles(real),
@@ -42,4 +42,4 @@ export const tokenizer: FuzzedReader = async (folder) => {
       for (const text of texts) decode(encode(text));
     },
   };
-};
+}
