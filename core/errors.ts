@@ -17,7 +17,8 @@ function onOneLine(message: string): string {
   const text = message.length > LONGEST_MESSAGE
     ? `${message.slice(0, LONGEST_MESSAGE / 2)}…${message.slice(-LONGEST_MESSAGE / 2 + 1)}`
     : message;
-  return text.replace(
+  // Reasons that other libraries give may end a sentence that goes on in ours.
+  return text.replace(/[\s.:]+$/, "").replace(
     UNPRINTABLE,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

@@ -82,7 +82,7 @@ function makeTokenizer(
     // The library reads fields without looking at their types first, and then speaks of itself.
     const reason = error instanceof TypeError || /undefined|\[object /.test(message)
       ? "a field is missing or of another type than a tokenizer has"
-      : message.replace(/\.$/, "");
+      : message;
     throw new ModelError(`Cannot read tokenizer '${path}': ${reason}`, { cause: error });
   }
 }
