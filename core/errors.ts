@@ -14,14 +14,14 @@ const UNPRINTABLE =
 
 /** A message as one line of text, whatever a hostile file put into it. */
 function onOneLine(message: string): string {
-  const text = message.length > LONGEST_MESSAGE
-    ? `${message.slice(0, LONGEST_MESSAGE / 2)}…${message.slice(-LONGEST_MESSAGE / 2 + 1)}`
-    : message;
   // Reasons that other libraries give may end a sentence that goes on in ours.
-  return text.replace(/[\s.:]+$/, "").replace(
+  const text = message.slice(0, 1 << 20).replace(/[\s.:]+$/, "").replace(
     UNPRINTABLE,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
+  if (text.length <= LONGEST_MESSAGE) return text;
+  const half = LONGEST_MESSAGE / 2;
+  return `${text.slice(0, half)}…${text.slice(1 - half)}`.toWellFormed();
 }
 
 /** The parent of every error that gprune throws on purpose. */

@@ -19,6 +19,7 @@ export function statisticsFault(statistics: Statistics): string | undefined {
   if (model.layers.length > 0 && model.layers.length !== layers.length) {
     return `it has ${layers.length} layers, and its model has ${model.layers.length}`;
   }
+  if (model.layers.length > 0 && domains.length === 0) return "it has no domains";
   if (new Set(domains.map(({ name }) => name)).size < domains.length) {
     return "it has two domains of one name";
   }

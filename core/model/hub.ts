@@ -5,6 +5,7 @@
 import { listFiles } from "@huggingface/hub";
 import { z } from "zod";
 import { GpruneError, ModelError } from "../errors.ts";
+import { parseJson, readTextFile } from "../json.ts";
 import { throwIfCancelled, type WorkOptions } from "../progress.ts";
 import { parseConfig, readConfig } from "./config.ts";
 import { downloadFile, pause, type RemoteFile, StatusError } from "./download.ts";
@@ -60,6 +61,12 @@ interface CacheRecord {
   /** The hub's object id of every file that is there. */
   readonly files: Readonly<Record<string, string>>;
 }
+
+/** The same as it lies in its file. */
+const KEPT = z.object({
+  complete: z.boolean(),
+  files: z.record(z.string().regex(/^[^/\\]+$/), z.string()),
+});
 
 const RECORD = ".gprune-download.json";
 const ATTEMPTS = 5;
@@ -365,13 +372,13 @@ async function makeFolder(folder: string): Promise<void> {
 
 async function readRecord(folder: string): Promise<CacheRecord> {
   try {
-    const record = JSON.parse(await Deno.readTextFile(`${folder}/${RECORD}`));
+    const record = KEPT.parse(parseJson(await readTextFile(`${folder}/${RECORD}`)));
     const present = await Promise.all(
       Object.keys(record.files).map((name) =>
         Deno.stat(`${folder}/${name}`).then(() => true, () => false)
       ),
     );
-    return { complete: record.complete === true && present.every(Boolean), files: record.files };
+    return { complete: record.complete && present.every(Boolean), files: record.files };
   } catch {
     // Missing or damaged: everything is asked for again, and what is there is found by its size.
     return { complete: false, files: {} };

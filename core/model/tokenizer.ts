@@ -67,11 +67,30 @@ async function readObject(path: string): Promise<Record<string, unknown> | undef
   return value as Record<string, unknown>;
 }
 
+/** Steps put texts of a character or a few in place of others; patterns take some hundred. */
+const LONGEST_PART = 4096;
+
+/** Whether a step holds something so long that it would make every text long and slow. */
+function isInflated(step: unknown): boolean {
+  if (typeof step === "string") return step.length > LONGEST_PART;
+  if (typeof step !== "object" || step === null) return false;
+  const parts = Object.entries(step);
+  return parts.length > LONGEST_PART ||
+    // A table of characters in base64, which is long by nature.
+    parts.some(([key, part]) => key !== "precompiled_charsmap" && isInflated(part));
+}
+
 function makeTokenizer(
   path: string,
   rules: Record<string, unknown>,
   settings: Record<string, unknown>,
 ): Tokenizer {
+  for (const part of ["normalizer", "pre_tokenizer", "decoder"]) {
+    if (!isInflated(rules[part])) continue;
+    throw new ModelError(
+      `Cannot read tokenizer '${path}': its '${part}' holds a text or list of more than ${LONGEST_PART}, which would blow every text up`,
+    );
+  }
   try {
     const tokenizer = new Tokenizer(rules, settings);
     // What is broken often shows only when it is used.

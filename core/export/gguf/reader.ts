@@ -52,8 +52,11 @@ const FIRST_READ = 4 << 20;
 export async function readGgufHeader(path: string): Promise<GgufHeader> {
   let file: Deno.FsFile;
   try {
+    // Asked before it is opened: opening a pipe waits for a writer.
+    if (!(await Deno.stat(path)).isFile) throw cannotRead(path, "it is not a file");
     file = await Deno.open(path);
   } catch (error) {
+    if (error instanceof ModelError) throw error;
     const reason = error instanceof Deno.errors.NotFound ? "no such file" : `${error}`;
     throw cannotRead(path, reason, error);
   }
