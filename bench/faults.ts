@@ -97,9 +97,21 @@ async function fault(
     skipped.push(name);
     console.error(`Left out: ${name}`);
   } else rows.push(...(Array.isArray(found) ? found : [found as FaultRow]));
+  await writePage();
 }
 
 const begin = Date.now();
+
+/** Written after every kind of fault, so that an interrupted run leaves what it found. */
+async function writePage(): Promise<string> {
+  const minutes = (Date.now() - begin) / 60_000;
+  const page = faultsPage(rows, { kills, seed, only, skipped, minutes });
+  if (!Deno.args.includes("--no-write")) {
+    await Deno.writeTextFile(new URL("./FAULTS.md", import.meta.url), page);
+  }
+  return page;
+}
+
 try {
   await Deno.chmod(root, 0o777);
   const sharded = await writeShards(`${root}/sharded`);
@@ -141,9 +153,5 @@ try {
 } finally {
   await Deno.remove(root, { recursive: true });
 }
-const page = faultsPage(rows, { kills, seed, skipped, minutes: (Date.now() - begin) / 60_000 });
-console.log(page);
-if (!Deno.args.includes("--no-write")) {
-  await Deno.writeTextFile(new URL("./FAULTS.md", import.meta.url), page);
-}
+console.log(await writePage());
 Deno.exit(rows.some(({ faults }) => faults.length > 0) ? 1 : 0);

@@ -10,6 +10,8 @@ export interface FaultConditions {
   readonly kills: number;
   /** What the moments were made from. */
   readonly seed: number;
+  /** The word that kinds of faults were chosen by; "" for all of them. */
+  readonly only: string;
   /** Faults that this machine could not have. */
   readonly skipped: readonly string[];
   /** How long it took. */
@@ -24,7 +26,8 @@ export interface FaultConditions {
  * @returns Markdown
  */
 export function faultsPage(rows: readonly FaultRow[], conditions: FaultConditions): string {
-  const { kills, seed, skipped, minutes } = conditions;
+  const { kills, seed, only, skipped, minutes } = conditions;
+  const word = only === "" ? "" : ` --only "${only}"`;
   const count = (word: RegExp) =>
     rows.reduce((sum, { faults }) => sum + faults.filter((fault) => word.test(fault)).length, 0);
   const cases = rows.reduce((sum, row) => sum + row.cases, 0);
@@ -36,7 +39,7 @@ export function faultsPage(rows: readonly FaultRow[], conditions: FaultCondition
   );
   return `# Faults
 
-Made by \`deno task faults --kills ${kills} --seed ${seed}\` in ${
+Made by \`deno task faults --kills ${kills} --seed ${seed}${word}\` in ${
     Math.round(minutes)
   } minutes with Deno ${Deno.version.deno} on ${Deno.build.os} ${Deno.build.arch}.
 
