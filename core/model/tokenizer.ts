@@ -5,6 +5,7 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 import { ModelError } from "../errors.ts";
 import { parseJson, readTextFile, unusableReason } from "../json.ts";
+import { repeatsRepetition } from "./tokenizer_patterns.ts";
 import type { TextTokenizer } from "./types.ts";
 
 /**
@@ -80,6 +81,17 @@ function isInflated(step: unknown): boolean {
     parts.some(([key, part]) => key !== "precompiled_charsmap" && isInflated(part));
 }
 
+/** The regular expressions of the steps. */
+function patternsIn(rules: Readonly<Record<string, unknown>>): readonly string[] {
+  const within = (value: unknown): string[] =>
+    typeof value !== "object" || value === null
+      ? []
+      : Object.entries(value).flatMap(([key, part]) =>
+        key === "Regex" && typeof part === "string" ? [part] : within(part)
+      );
+  return ["normalizer", "pre_tokenizer", "decoder"].flatMap((part) => within(rules[part]));
+}
+
 function makeTokenizer(
   path: string,
   rules: Record<string, unknown>,
@@ -89,6 +101,12 @@ function makeTokenizer(
     if (!isInflated(rules[part])) continue;
     throw new ModelError(
       `Cannot read tokenizer '${path}': its '${part}' holds a text or list of more than ${LONGEST_PART}, which would blow every text up`,
+    );
+  }
+  const endless = patternsIn(rules).find(repeatsRepetition);
+  if (endless !== undefined) {
+    throw new ModelError(
+      `Cannot read tokenizer '${path}': its pattern '${endless}' repeats a repetition, which may never be done with a text`,
     );
   }
   try {

@@ -8,6 +8,7 @@ import { downloadModel } from "../../core/model/hub.ts";
 import { openModel } from "../../core/model/open.ts";
 import { readSafetensorsHeader } from "../../core/model/safetensors.ts";
 import { readTokenizer } from "../../core/model/tokenizer.ts";
+import { repeatsRepetition } from "../../core/model/tokenizer_patterns.ts";
 import { loadPlan } from "../../core/plan/store.ts";
 import { makePlan } from "../../core/plan/make_plan.ts";
 import { applyPlan } from "../../core/apply/apply.ts";
@@ -344,5 +345,30 @@ Deno.test("hostile: a hub's listing writes nothing outside of the model's folder
       assertEquals(Array.from(Deno.readDirSync(`${folder}/cache`), (each) => each.name), ["hub"]);
     }
     await assertRefused(() => downloadModel("../x"), /looks like org\/name/);
+  });
+});
+
+Deno.test("hostile: a tokenizer whose pattern is never done with a text is refused, and those in use are not", async () => {
+  const inUse = [
+    String.raw`'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
+    String
+      .raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+    String
+      .raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{M}]*[\p{Ll}\p{M}]+(?i:'s|'t)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*`,
+    String.raw`\d{1,3}(?=(?:\d{3})*\b)`,
+    String.raw`[(+*]+|\(\++`,
+  ];
+  assertEquals(inUse.filter(repeatsRepetition), []);
+  await withTemporaryFolder(async (folder) => {
+    await writeSmallModel(folder);
+    const path = `${folder}/tokenizer.json`;
+    const rules = JSON.parse(await Deno.readTextFile(path));
+    const patterns = ["(x+x+)+y", "(?:(?:a*)b?)*c", "([a-z]{2,}){3,}!", "((x)|y+)*$"];
+    for (const Regex of patterns) {
+      const split = { type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false };
+      const sequence = { type: "Sequence", pretokenizers: [split, rules.pre_tokenizer] };
+      await Deno.writeTextFile(path, JSON.stringify({ ...rules, pre_tokenizer: sequence }));
+      await assertRefused(() => readTokenizer(folder), /repeats a repetition/);
+    }
   });
 });
