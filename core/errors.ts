@@ -4,6 +4,26 @@
  * @module
  */
 
+/** Messages carry names out of files; longer ones than this are cut. */
+const LONGEST_MESSAGE = 1000;
+
+/** Controls, line breaks, changes of writing direction, halves of characters: in a terminal they do harm. */
+const UNPRINTABLE =
+  // deno-lint-ignore no-control-regex
+  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\p{Surrogate}/gu;
+
+/** A message as one line of text, whatever a hostile file put into it. */
+function onOneLine(message: string): string {
+  // Reasons that other libraries give may end a sentence that goes on in ours.
+  const text = message.slice(0, 1 << 20).replace(/[\s.:]+$/, "").replace(
+    UNPRINTABLE,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  if (text.length <= LONGEST_MESSAGE) return text;
+  const half = LONGEST_MESSAGE / 2;
+  return `${text.slice(0, half)}…${text.slice(1 - half)}`.toWellFormed();
+}
+
 /** The parent of every error that gprune throws on purpose. */
 export class GpruneError extends Error {
   /**
@@ -13,7 +33,7 @@ export class GpruneError extends Error {
    * @param options The `cause`, where another error led to this one
    */
   constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(onOneLine(message), options);
     this.name = new.target.name;
   }
 }

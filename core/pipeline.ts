@@ -10,6 +10,7 @@ import type { Engine } from "./engine/types.ts";
 import { OptionError } from "./errors.ts";
 import type { Report } from "./evaluate/report.ts";
 import { writeFolder } from "./export/folder.ts";
+import { withOutputLock } from "./export/lock.ts";
 import { requireHolders, writeFormats } from "./export/write_formats.ts";
 import type { Model } from "./model/types.ts";
 import { type PlanOptions, resolveRequest } from "./plan/request.ts";
@@ -203,7 +204,7 @@ export interface ExportModelOptions extends WorkOptions {
  * @param out The folder to make
  * @param options Formats, quantisation, data type
  * @throws {OptionError} if a format or quantisation is unknown, or the folder exists and may not be replaced
- * @throws {ExportError} if a format cannot hold the model, or the disk refuses
+ * @throws {ExportError} if a format cannot hold the model, another run is at work on the folder, or the disk refuses
  * @throws {CancelledError} if cancelled
  * @example
  * ```ts
@@ -228,7 +229,11 @@ export async function exportModel(
   });
   await requireHolders(model, targets);
   const settings = { ...options, name: basename(out) };
-  await writeFolder(out, options, (partial) => writeFormats(model, partial, targets, settings));
+  await withOutputLock(
+    out,
+    {},
+    () => writeFolder(out, options, (partial) => writeFormats(model, partial, targets, settings)),
+  );
 }
 
 /**

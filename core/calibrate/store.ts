@@ -11,7 +11,9 @@ import { isView, readTensorBytes, tensorPieces } from "../model/tensor_reader.ts
 import type { Tensor, TensorView } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
 import { joinWindows } from "../engine/batches.ts";
+import { parseJson } from "../json.ts";
 import { cutWindows } from "../text/windows.ts";
+import { statisticsFault } from "./check_statistics.ts";
 import type {
   DomainSums,
   DomainWindows,
@@ -100,8 +102,11 @@ export async function loadStatistics(path: string): Promise<Statistics> {
     const { tensors, metadata } = await readSafetensorsHeader(path);
     const text = metadata[metadataKey];
     if (text === undefined) throw new Error("it holds no statistics of gprune");
-    const parsed = words.safeParse(JSON.parse(text));
-    if (!parsed.success) throw new Error(z.prettifyError(parsed.error).replaceAll("\n", " "));
+    const parsed = words.safeParse(parseJson(text, { repeatedKeys: "refuse" }));
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      throw new Error(`field '${issue.path.join(".")}': ${issue.message}`);
+    }
     const { layerTokens, ...rest } = parsed.data;
     const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
     const layers: LayerStatistics[] = [];
@@ -111,10 +116,14 @@ export async function loadStatistics(path: string): Promise<Statistics> {
       layers.push({ ffn: await kind("ffn"), heads: await kind("heads") });
     }
     const windows = await readWindows(byName, rest.domains.map(({ name }) => name));
-    return { ...rest, windows, layers };
+    const statistics = { ...rest, windows, layers };
+    const fault = statisticsFault(statistics);
+    if (fault !== undefined) throw new Error(fault);
+    return statistics;
   } catch (cause) {
+    const reason = (cause as Error).message.replace(`Cannot read '${path}': `, "");
     throw new StatisticsError(
-      `Cannot read statistics '${path}': ${(cause as Error).message}`,
+      `Cannot read statistics '${path}': ${reason}`,
       { cause },
     );
   }
@@ -168,6 +177,7 @@ async function readWindows(
   const windows = async (name: string) => {
     const tensor = tensors.get(name);
     if (tensor === undefined) return [];
+    if (tensor.dataType !== "I32") throw new Error(`'${tensor.name}' holds ${tensor.dataType}`);
     const tokens = new Int32Array((await readTensorBytes(tensor)).buffer);
     return cutWindows(tokens, tensor.shape[1] || 1);
   };

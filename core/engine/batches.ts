@@ -2,6 +2,7 @@
  * Batches: windows that go through the engine together.
  * @module
  */
+import { EngineError } from "../errors.ts";
 import { ordinaryLimits } from "./memory.ts";
 import type { Head, ResidentStream, Stream } from "./types.ts";
 
@@ -68,11 +69,19 @@ export async function windowLosses(
     targets.set(window.subarray(1), index * (length - 1));
   });
   const losses = await head.negativeLogLikelihoods(rows, targets);
-  return Float64Array.from(windows, (_, index) => {
+  return requireNumbers(Float64Array.from(windows, (_, index) => {
     let sum = 0;
     for (let at = index * (length - 1); at < (index + 1) * (length - 1); at++) sum += losses[at];
     return sum;
-  });
+  }));
+}
+
+/** A loss that is no number would go unseen through every comparison and mean. */
+function requireNumbers(losses: Float64Array): Float64Array {
+  if (!losses.some(Number.isNaN)) return losses;
+  throw new EngineError(
+    "Cannot measure the model: its loss on a text is not a number; its weights hold NaN, infinities or numbers too large to be multiplied, so take another copy of it",
+  );
 }
 
 /** The same for a stream that stays where it is: the last token of each window predicts some token, which is not counted. */
@@ -85,9 +94,9 @@ async function residentLosses(
   const targets = new Int32Array(windows.length * length);
   windows.forEach((window, index) => targets.set(window.subarray(1), index * length));
   const losses = await head.negativeLogLikelihoods(hidden, targets);
-  return Float64Array.from(windows, (_, index) => {
+  return requireNumbers(Float64Array.from(windows, (_, index) => {
     let sum = 0;
     for (let at = index * length; at < (index + 1) * length - 1; at++) sum += losses[at];
     return sum;
-  });
+  }));
 }

@@ -64,6 +64,9 @@ export async function openTaskFiles(
 async function readText(name: string, path: string): Promise<string> {
   let bytes: Uint8Array;
   try {
+    const { isFile, isDirectory } = await Deno.stat(path);
+    // A pipe or a device may never end.
+    if (!isFile && !isDirectory) throw new Error("it is not a regular file");
     bytes = await Deno.readFile(path);
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound
@@ -105,7 +108,13 @@ export function parseTaskFile(name: string, file: string, content: string): Task
     const problem = problemOf(value);
     if (problem !== undefined) throw taskError(name, file, line, problem);
     const { context, choices, answer } = value as TaskRecord;
-    records.push({ context, choices, answer, line });
+    // JSON can hold halves of characters, which no UTF-8 text has.
+    records.push({
+      context: context.toWellFormed(),
+      choices: choices.map((choice) => choice.toWellFormed()),
+      answer,
+      line,
+    });
   });
   if (records.length === 0) {
     throw new TextError(`Cannot use task '${name}': '${file}' has no questions`);

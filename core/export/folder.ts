@@ -125,6 +125,33 @@ export async function requireWritable(
   await checkTarget(out, options);
 }
 
+/** What killed runs left beside a folder. */
+export interface Leftovers {
+  /** Paths of half-made folders. */
+  readonly partial: readonly string[];
+  /** Paths of folders that were to be replaced; the folder itself may be missing then. */
+  readonly old: readonly string[];
+}
+
+/**
+ * What killed runs of {@linkcode writeFolder} left. It may be somebody's work in hand unless the folder is locked.
+ *
+ * @param target Real path of the folder, which need not exist
+ * @returns Paths beside it
+ */
+export async function leftovers(target: string): Promise<Leftovers> {
+  const partial: string[] = [];
+  const old: string[] = [];
+  const beginning = `.${basename(target)}.`;
+  const entries = await Array.fromAsync(Deno.readDir(dirname(target))).catch(() => []);
+  for (const { name } of entries.toSorted((a, b) => a.name < b.name ? -1 : 1)) {
+    if (!name.startsWith(beginning)) continue;
+    const [, word] = /^(partial|old)-[0-9a-f]{8}$/.exec(name.slice(beginning.length)) ?? [];
+    if (word !== undefined) (word === "old" ? old : partial).push(`${dirname(target)}/${name}`);
+  }
+  return { partial, old };
+}
+
 /** Checks before any work that the folder can be made, and follows links to where it really is. */
 async function checkTarget(out: string, { force = false }: WriteFolderOptions): Promise<string> {
   if (out.trim() === "") {
@@ -183,26 +210,49 @@ async function putInPlace(
   await Deno.remove(old, { recursive: true }).catch(() => undefined);
 }
 
-async function exists(path: string): Promise<boolean> {
+/**
+ * Whether something is there.
+ *
+ * @param path Its path; a link that leads nowhere counts
+ * @returns True if it is
+ */
+export async function exists(path: string): Promise<boolean> {
   return await Deno.lstat(path).then(() => true, () => false);
 }
 
-/** The outermost of the folders that are not there yet, if any. */
-async function firstMissing(path: string): Promise<string | undefined> {
+/**
+ * The outermost of the folders that are not there yet.
+ *
+ * @param path The innermost folder
+ * @returns Its path, or undefined where all are there
+ */
+export async function firstMissing(path: string): Promise<string | undefined> {
   let missing: string | undefined;
   for (let at = path; dirname(at) !== at && !await exists(at); at = dirname(at)) missing = at;
   return missing;
 }
 
-/** Takes away again the folders that were made to hold the one that did not come about. */
-async function removeEmpty(outermost: string | undefined, innermost: string): Promise<void> {
+/**
+ * Takes away again the folders that were made to hold one that did not come about, as far as they are empty.
+ *
+ * @param outermost What {@linkcode firstMissing} said; nothing is done if undefined
+ * @param innermost The folder that was made last
+ */
+export async function removeEmpty(outermost: string | undefined, innermost: string): Promise<void> {
   if (outermost === undefined) return;
   for (let at = innermost; at.length >= outermost.length; at = dirname(at)) {
     if (!await Deno.remove(at).then(() => true, () => false)) return;
   }
 }
 
-async function cannotWrite(out: string, error: unknown): Promise<ExportError> {
+/**
+ * The error of an output that the disk refuses.
+ *
+ * @param out The output, as the user named it
+ * @param error What the disk said
+ * @returns The error, with a reason that a person can act on
+ */
+export async function cannotWrite(out: string, error: unknown): Promise<ExportError> {
   const reason = await reasonOf(out, error);
   return new ExportError(`Cannot write to '${out}': ${reason}`, { cause: error });
 }

@@ -26,7 +26,7 @@ export class GramBalance {
    * @param gram Σ x xᵀ, `[n, n]`
    * @param tokens Tokens that were summed
    * @param weight How much the domain counts
-   * @throws {StatisticsError} if the size does not fit
+   * @throws {StatisticsError} if the size does not fit, or a number is not finite
    */
   add(gram: Float32Array | Float64Array, tokens: number, weight: number): void {
     const [balanced, n] = [this.#balanced, this.#n];
@@ -36,6 +36,11 @@ export class GramBalance {
       );
     }
     const trace = diagonalSum(gram, n);
+    if (!Number.isFinite(trace)) {
+      throw new StatisticsError(
+        "Cannot balance Gram matrices: one holds NaN, infinities or sums too large; the model's weights or the statistics are damaged, so take another copy or calibrate again",
+      );
+    }
     if (!(trace > 0 && tokens > 0 && weight > 0)) return;
     this.#total += weight;
     const factor = weight * n / trace;

@@ -3,6 +3,7 @@
  * @module
  */
 import { z } from "zod";
+import { parseJson, readTextFile, unusableReason } from "../json.ts";
 import { parseAttention } from "./config/attention.ts";
 import { cannotUse, check } from "./config/check.ts";
 import { parseRotary } from "./config/rotary.ts";
@@ -65,14 +66,9 @@ const ACTIVATIONS: Readonly<Record<string, Architecture["activation"]>> = {
 export async function readConfig(path: string): Promise<RawConfig> {
   let value: unknown;
   try {
-    value = JSON.parse(await Deno.readTextFile(path));
+    value = parseJson(await readTextFile(path));
   } catch (error) {
-    const reason = error instanceof Deno.errors.NotFound
-      ? "no such file"
-      : error instanceof SyntaxError
-      ? `it is not JSON (${error.message})`
-      : String(error);
-    throw cannotUse(path, reason, error);
+    throw cannotUse(path, unusableReason(error), error);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw cannotUse(path, "it is not a JSON object");

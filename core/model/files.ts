@@ -4,6 +4,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { ModelError } from "../errors.ts";
+import { parseJson, readTextFile, unusableReason } from "../json.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
 import type { TensorIndex, TensorView } from "./types.ts";
@@ -173,10 +174,9 @@ async function readIndexed(folder: string, indexName: string): Promise<WeightFil
 async function readWeightMap(path: string): Promise<Map<string, string>> {
   let index: unknown;
   try {
-    index = JSON.parse(await Deno.readTextFile(path));
+    index = parseJson(await readTextFile(path), { repeatedKeys: "refuse" });
   } catch (error) {
-    const reason = error instanceof SyntaxError ? `it is not JSON (${error.message})` : `${error}`;
-    throw new ModelError(`Cannot use '${path}': ${reason}`, { cause: error });
+    throw new ModelError(`Cannot use '${path}': ${unusableReason(error)}`, { cause: error });
   }
   const map = typeof index === "object" && index !== null && "weight_map" in index
     ? index.weight_map

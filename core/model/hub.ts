@@ -3,7 +3,9 @@
  * @module
  */
 import { listFiles } from "@huggingface/hub";
+import { z } from "zod";
 import { GpruneError, ModelError } from "../errors.ts";
+import { parseJson, readTextFile } from "../json.ts";
 import { throwIfCancelled, type WorkOptions } from "../progress.ts";
 import { parseConfig, readConfig } from "./config.ts";
 import { downloadFile, pause, type RemoteFile, StatusError } from "./download.ts";
@@ -41,12 +43,30 @@ interface ListedFile {
   readonly lfs?: { readonly oid: string; readonly size: number };
 }
 
+/** What a hub says about an entry of a repository, as far as it is used. Paths of files that are used have no `/`. */
+const LISTED = z.looseObject({
+  type: z.string(),
+  path: z.string(),
+  size: z.int().nonnegative(),
+  oid: z.string().regex(/^[0-9a-f]*$/).optional(),
+  lfs: z.looseObject({
+    oid: z.string().regex(/^(sha256:)?[0-9a-f]{64}$/),
+    size: z.int().nonnegative(),
+  }).optional(),
+});
+
 /** What is known about a cached model. */
 interface CacheRecord {
   readonly complete: boolean;
   /** The hub's object id of every file that is there. */
   readonly files: Readonly<Record<string, string>>;
 }
+
+/** The same as it lies in its file. */
+const KEPT = z.object({
+  complete: z.boolean(),
+  files: z.record(z.string().regex(/^[^/\\]+$/), z.string()),
+});
 
 const RECORD = ".gprune-download.json";
 const ATTEMPTS = 5;
@@ -251,7 +271,13 @@ async function listRepository(
     hubUrl: settings.hubUrl,
     fetch: withToken,
   });
-  for await (const entry of listing) if (entry.type === "file") files.push(entry);
+  for await (const entry of listing) {
+    const checked = LISTED.safeParse(entry);
+    if (!checked.success) {
+      throw new SyntaxError("the listing holds what is no file", { cause: checked.error });
+    }
+    if (entry.type === "file") files.push(entry);
+  }
   return files;
 }
 
@@ -346,13 +372,13 @@ async function makeFolder(folder: string): Promise<void> {
 
 async function readRecord(folder: string): Promise<CacheRecord> {
   try {
-    const record = JSON.parse(await Deno.readTextFile(`${folder}/${RECORD}`));
+    const record = KEPT.parse(parseJson(await readTextFile(`${folder}/${RECORD}`)));
     const present = await Promise.all(
       Object.keys(record.files).map((name) =>
         Deno.stat(`${folder}/${name}`).then(() => true, () => false)
       ),
     );
-    return { complete: record.complete === true && present.every(Boolean), files: record.files };
+    return { complete: record.complete && present.every(Boolean), files: record.files };
   } catch {
     // Missing or damaged: everything is asked for again, and what is there is found by its size.
     return { complete: false, files: {} };

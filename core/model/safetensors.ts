@@ -4,6 +4,7 @@
  * @module
  */
 import { ModelError } from "../errors.ts";
+import { parseJson, repeatedKey, UnusableError } from "../json.ts";
 import { bytesPerNumber, isDataType, numberCount } from "./number_formats.ts";
 import type { TensorView } from "./types.ts";
 
@@ -11,8 +12,11 @@ export * from "./number_formats.ts";
 export * from "./tensor_reader.ts";
 export * from "./safetensors_writer.ts";
 
-/** The longest header that the format allows, in bytes. */
-const LONGEST_HEADER = 100_000_000;
+/**
+ * The longest header that is read, in bytes: a hundred thousand tensors. The format allows three times as much, which
+ * as values in memory would take a gigabyte.
+ */
+const LONGEST_HEADER = 32 << 20;
 
 /** What stands in the header of a safetensors file. */
 export interface SafetensorsHeader {
@@ -66,13 +70,19 @@ async function readHeaderBytes(path: string): Promise<HeaderBytes> {
   let file: Deno.FsFile | undefined;
   try {
     const realPath = await Deno.realPath(path);
-    file = await Deno.open(realPath);
-    const { size: fileBytes, isFile } = await file.stat();
+    // Asked before it is opened: opening a pipe waits for a writer.
+    const { size: fileBytes, isFile } = await Deno.stat(realPath);
     if (!isFile) throw broken(path, "it is not a file");
+    file = await Deno.open(realPath);
     if (fileBytes < 8) throw broken(path, `it has ${fileBytes} bytes, too few for a header`);
     const lengthBytes = readFully(file, 8);
     const length = Number(new DataView(lengthBytes.buffer).getBigUint64(0, true));
-    if (length > LONGEST_HEADER) throw broken(path, `its header claims ${length} bytes`);
+    if (length > LONGEST_HEADER) {
+      throw broken(
+        path,
+        `its header claims ${length} bytes, and gprune reads ${LONGEST_HEADER} at most`,
+      );
+    }
     if (8 + length > fileBytes) {
       throw broken(
         path,
@@ -111,36 +121,18 @@ function headerText(json: Uint8Array, path: string): string {
 function parseHeader(text: string, path: string): Record<string, unknown> {
   let header: unknown;
   try {
-    header = JSON.parse(text);
+    header = parseJson(text);
   } catch (error) {
-    throw broken(path, "its header is not JSON", error);
+    const reason = error instanceof UnusableError
+      ? error.message.replace(/^its JSON/, "its header")
+      : "its header is not JSON";
+    throw broken(path, reason, error);
   }
   if (!isRecord(header)) throw broken(path, "its header is not a JSON object");
   // JSON.parse silently keeps the last of two equal keys, so equal keys are looked for in the text itself.
-  const repeated = firstRepeatedKey(text);
-  if (repeated !== undefined) throw broken(path, `it has tensor '${repeated}' twice`);
+  const repeated = repeatedKey(text);
+  if (repeated !== undefined) throw broken(path, `its header has '${repeated}' twice`);
   return header;
-}
-
-/** The first key that stands twice in the outermost object of valid JSON. */
-function firstRepeatedKey(text: string): string | undefined {
-  const keys = new Set<string>();
-  const token = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],]/g;
-  let depth = 0;
-  let keyExpected = false;
-  for (let match = token.exec(text); match !== null; match = token.exec(text)) {
-    const mark = match[0];
-    if (mark === "{" || mark === "[") keyExpected = ++depth === 1;
-    else if (mark === "}" || mark === "]") depth--;
-    else if (mark === ",") keyExpected = depth === 1;
-    else if (keyExpected) {
-      const key = JSON.parse(mark) as string;
-      if (keys.has(key)) return key;
-      keys.add(key);
-      keyExpected = false;
-    }
-  }
-  return undefined;
 }
 
 function checkMetadata(metadata: unknown, path: string): Record<string, string> {

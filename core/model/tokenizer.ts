@@ -4,6 +4,8 @@
  */
 import { Tokenizer } from "@huggingface/tokenizers";
 import { ModelError } from "../errors.ts";
+import { parseJson, readTextFile, unusableReason } from "../json.ts";
+import { repeatsRepetition } from "./tokenizer_patterns.ts";
 import type { TextTokenizer } from "./types.ts";
 
 /**
@@ -53,11 +55,12 @@ export async function readTokenizer(
 async function readObject(path: string): Promise<Record<string, unknown> | undefined> {
   let value: unknown;
   try {
-    value = JSON.parse(await Deno.readTextFile(path));
+    value = parseJson(await readTextFile(path));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    const reason = error instanceof SyntaxError ? `it is not JSON (${error.message})` : `${error}`;
-    throw new ModelError(`Cannot read tokenizer '${path}': ${reason}`, { cause: error });
+    throw new ModelError(`Cannot read tokenizer '${path}': ${unusableReason(error)}`, {
+      cause: error,
+    });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ModelError(`Cannot read tokenizer '${path}': it is not a JSON object`);
@@ -65,18 +68,58 @@ async function readObject(path: string): Promise<Record<string, unknown> | undef
   return value as Record<string, unknown>;
 }
 
+/** Steps put texts of a character or a few in place of others; patterns take some hundred. */
+const LONGEST_PART = 4096;
+
+/** Whether a step holds something so long that it would make every text long and slow. */
+function isInflated(step: unknown): boolean {
+  if (typeof step === "string") return step.length > LONGEST_PART;
+  if (typeof step !== "object" || step === null) return false;
+  const parts = Object.entries(step);
+  return parts.length > LONGEST_PART ||
+    // A table of characters in base64, which is long by nature.
+    parts.some(([key, part]) => key !== "precompiled_charsmap" && isInflated(part));
+}
+
+/** The regular expressions of the steps. */
+function patternsIn(rules: Readonly<Record<string, unknown>>): readonly string[] {
+  const within = (value: unknown): string[] =>
+    typeof value !== "object" || value === null
+      ? []
+      : Object.entries(value).flatMap(([key, part]) =>
+        key === "Regex" && typeof part === "string" ? [part] : within(part)
+      );
+  return ["normalizer", "pre_tokenizer", "decoder"].flatMap((part) => within(rules[part]));
+}
+
 function makeTokenizer(
   path: string,
   rules: Record<string, unknown>,
   settings: Record<string, unknown>,
 ): Tokenizer {
+  for (const part of ["normalizer", "pre_tokenizer", "decoder"]) {
+    if (!isInflated(rules[part])) continue;
+    throw new ModelError(
+      `Cannot read tokenizer '${path}': its '${part}' holds a text or list of more than ${LONGEST_PART}, which would blow every text up`,
+    );
+  }
+  const endless = patternsIn(rules).find(repeatsRepetition);
+  if (endless !== undefined) {
+    throw new ModelError(
+      `Cannot read tokenizer '${path}': its pattern '${endless}' repeats a repetition, which may never be done with a text`,
+    );
+  }
   try {
     const tokenizer = new Tokenizer(rules, settings);
     // What is broken often shows only when it is used.
     tokenizer.decode(tokenizer.encode("A text, 1.", { add_special_tokens: false }).ids);
     return tokenizer;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const message = error instanceof Error ? error.message : String(error);
+    // The library reads fields without looking at their types first, and then speaks of itself.
+    const reason = error instanceof TypeError || /undefined|\[object /.test(message)
+      ? "a field is missing or of another type than a tokenizer has"
+      : message;
     throw new ModelError(`Cannot read tokenizer '${path}': ${reason}`, { cause: error });
   }
 }

@@ -76,6 +76,12 @@ export function draftPlan(
       `Cannot plan for '${model.source}' with statistics of '${statistics.model.source}': they belong to another model`,
     );
   }
+  const shapeFault = shapesFault(statistics, model);
+  if (shapeFault !== undefined) {
+    throw new StatisticsError(
+      `Cannot plan for '${model.source}' with these statistics: ${shapeFault}; calibrate again`,
+    );
+  }
   const request = resolveRequest(options, model.architecture.layers);
   const orders = model.architecture.layers.flatMap((_, layer) =>
     request.structures.map((structure) =>
@@ -94,6 +100,20 @@ export function draftPlan(
     prospects,
     removals: allocation(request, orders, prospects, budget, statistics.learned),
   };
+}
+
+/** Whether statistics that claim to be of a model have its layers; they may come out of a file. */
+function shapesFault(statistics: Statistics, model: Model): string | undefined {
+  const shapes = model.architecture.layers;
+  const own = statistics.model.layers;
+  if (own.length !== shapes.length || statistics.layers.length !== shapes.length) {
+    return `they have ${statistics.layers.length} layers, and the model has ${shapes.length}`;
+  }
+  const strange = shapes.findIndex((shape, layer) =>
+    own[layer].ffnWidth !== shape.ffnWidth || own[layer].queryHeads !== shape.queryHeads ||
+    own[layer].keyValueHeads !== shape.keyValueHeads
+  );
+  return strange < 0 ? undefined : `their layer ${strange} has other sizes than the model's`;
 }
 
 /**

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { attentionKinds } from "../model/config/attention.ts";
 import { PlanError } from "../errors.ts";
+import { parseJson, readTextFile, unusableReason } from "../json.ts";
 import {
   groupings,
   methods,
@@ -100,7 +101,9 @@ export async function savePlan(
  */
 export async function loadPlan(path: string): Promise<PlanFile> {
   try {
-    const parsed = planShape.safeParse(JSON.parse(await Deno.readTextFile(path)));
+    const parsed = planShape.safeParse(
+      parseJson(await readTextFile(path), { repeatedKeys: "refuse" }),
+    );
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
       throw new Error(`field '${issue.path.join(".")}': ${issue.message}`);
@@ -108,9 +111,6 @@ export async function loadPlan(path: string): Promise<PlanFile> {
     const { statistics, ...plan } = parsed.data;
     return { plan, statistics };
   } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound
-      ? "no such file"
-      : (cause as Error).message;
-    throw new PlanError(`Cannot read plan '${path}': ${reason}`, { cause });
+    throw new PlanError(`Cannot read plan '${path}': ${unusableReason(cause)}`, { cause });
   }
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import { collect } from "../calibrate/collect.ts";
+import { numberFault } from "../calibrate/check_statistics.ts";
 import { clusterWindows, sampleSelf } from "../calibrate/self.ts";
 import type {
   DomainRecord,
@@ -12,7 +13,7 @@ import type {
 } from "../calibrate/types.ts";
 import { limitsThatCount, memoryOf } from "../engine/memory.ts";
 import type { Engine } from "../engine/types.ts";
-import { OptionError } from "../errors.ts";
+import { ModelError, OptionError } from "../errors.ts";
 import { learnDamage } from "../learn/damage.ts";
 import { HeldOutRuns } from "../learn/held_out.ts";
 import { learningSchedule } from "../learn/windows.ts";
@@ -246,6 +247,7 @@ async function collectLayers(
     finished: await checkpoint.readLayers(),
     onGram: (place, matrix) => checkpoint.keepGram(place, matrix),
     onLayer: async (layer, statistics) => {
+      requireNumbers(model, layer, statistics);
       const ranked = gram && request.metric === "obs"
         ? await scoreLayer(model, layer, statistics, names, {
           ...settings,
@@ -255,6 +257,15 @@ async function collectLayers(
       return await checkpoint.writeLayer(layer, ranked);
     },
   });
+}
+
+/** Weights that hold NaN or infinities show here first, and would be the end of everything that follows. */
+function requireNumbers(model: Model, layer: number, { ffn, heads }: LayerStatistics): void {
+  const fault = numberFault(ffn) ?? numberFault(heads);
+  if (fault === undefined) return;
+  throw new ModelError(
+    `Cannot calibrate '${model.source}': in layer ${layer} ${fault}; its weights hold NaN, infinities or numbers too large to be multiplied, so take another copy of it`,
+  );
 }
 
 /**

@@ -292,7 +292,9 @@ async function requireNewFile(path: string, force = false): Promise<void> {
 
 /** A file appears whole or not at all. */
 async function writeWhole(path: string, write: (path: string) => Promise<void>): Promise<void> {
-  const partial = join(dirname(resolve(path)), `.${crypto.randomUUID()}.partial`);
+  // The name by which the output's lock finds what a killed run left.
+  const mark = crypto.randomUUID().slice(0, 8);
+  const partial = join(dirname(resolve(path)), `.${basename(path)}.partial-${mark}`);
   try {
     await write(partial);
     await Deno.rename(partial, path);

@@ -72,6 +72,10 @@ export async function openDomains(
 async function readText(name: string, path: string): Promise<string> {
   const info = await attempt(name, path, () => Deno.stat(path));
   if (info.isDirectory) return await readFolder(name, path);
+  if (!info.isFile) {
+    // A pipe or a device may never end.
+    throw new TextError(`Cannot read text '${name}' at '${path}': it is not a regular file`);
+  }
   const text = await readFile(name, path);
   if (text === undefined) {
     throw new TextError(`Cannot use text '${name}': '${path}' is not UTF-8 text (a binary file?)`);
@@ -138,7 +142,8 @@ function textOfJsonLines(name: string, path: string, content: string): string {
         }' has no string field 'text'`,
       );
     }
-    texts.push(text);
+    // JSON can hold halves of characters, which no UTF-8 text has.
+    texts.push(text.toWellFormed());
   });
   return texts.join("\n");
 }

@@ -81,7 +81,7 @@ const BROKEN: readonly [name: string, bytes: Uint8Array, message: string][] = [
   [
     "has a name twice",
     fileOf(`{"x":${entry("F32", [1], [0, 4])},"\\u0078":${entry("F32", [1], [4, 8])}}`, eight),
-    "tensor 'x' twice",
+    "'x' twice",
   ],
 ];
 

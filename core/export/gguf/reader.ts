@@ -35,6 +35,9 @@ export interface GgufHeader {
   readonly fileBytes: number;
 }
 
+/** As in ggml. */
+const MOST_AXES = 4;
+
 /** Bytes that are read at first; more where the header is longer. */
 const FIRST_READ = 4 << 20;
 
@@ -49,8 +52,11 @@ const FIRST_READ = 4 << 20;
 export async function readGgufHeader(path: string): Promise<GgufHeader> {
   let file: Deno.FsFile;
   try {
+    // Asked before it is opened: opening a pipe waits for a writer.
+    if (!(await Deno.stat(path)).isFile) throw cannotRead(path, "it is not a file");
     file = await Deno.open(path);
   } catch (error) {
+    if (error instanceof ModelError) throw error;
     const reason = error instanceof Deno.errors.NotFound ? "no such file" : `${error}`;
     throw cannotRead(path, reason, error);
   }
@@ -117,6 +123,7 @@ function parseHeader(bytes: Uint8Array, fileBytes: number, path: string): GgufHe
 function tensorPlace(source: ByteSource, path: string): GgufTensorPlace {
   const name = source.string();
   const axes = source.number("uint32");
+  if (axes > MOST_AXES) throw cannotRead(path, `tensor '${name}' has ${axes} axes`);
   const shape = Array.from({ length: axes }, () => source.number("uint64")).reverse();
   const code = source.number("uint32");
   const offset = source.number("uint64");
@@ -163,14 +170,16 @@ class ByteSource {
     return read(this.#view, this.#take(size));
   }
 
-  value(code: number): GgufRead {
+  value(code: number, depth = 0): GgufRead {
     if (code === VALUE_CODES.string) return this.string();
     if (code === VALUE_CODES.bool) return this.number("uint8") !== 0;
     if (code === VALUE_CODES.array) {
+      // No key has lists of lists; a file could nest them without end.
+      if (depth > 1) throw new ModelError("Cannot read a list of lists of lists");
       const kind = this.number("uint32");
       const length = this.number("uint64");
       const values: GgufRead[] = [];
-      for (let index = 0; index < length; index++) values.push(this.value(kind));
+      for (let index = 0; index < length; index++) values.push(this.value(kind, depth + 1));
       return values;
     }
     const type = (Object.keys(NUMBERS) as NumberType[]).find((name) => VALUE_CODES[name] === code);

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { ExportError } from "../../errors.ts";
+import { parseJson, readTextFile, unusableReason } from "../../json.ts";
 import type { Model } from "../../model/types.ts";
 
 const ADDED_TOKEN = z.looseObject({
@@ -179,19 +180,17 @@ async function readJson(path: string): Promise<unknown> {
   const text = await readText(path);
   if (text === undefined) return undefined;
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
-    throw new ExportError(`Cannot read '${path}': it is not JSON (${(error as Error).message})`, {
-      cause: error,
-    });
+    throw new ExportError(`Cannot read '${path}': ${unusableReason(error)}`, { cause: error });
   }
 }
 
 async function readText(path: string): Promise<string | undefined> {
   try {
-    return await Deno.readTextFile(path);
+    return await readTextFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw new ExportError(`Cannot read '${path}': ${(error as Error).message}`, { cause: error });
+    throw new ExportError(`Cannot read '${path}': ${unusableReason(error)}`, { cause: error });
   }
 }

@@ -64,7 +64,7 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, place: Place): T 
  * @returns JSON, shortened
  */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value);
+  const text = JSON.stringify(value) ?? "missing";
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 

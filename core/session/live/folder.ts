@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { dirname, join } from "@std/path";
+import { parseJson, readTextFile } from "../../json.ts";
 import { hubSettings } from "../../model/hub.ts";
 
 /** What was measured of one plan. */
@@ -92,8 +93,8 @@ export class MeasurementStore {
   async load(): Promise<void> {
     const found = await readJson(this.#path);
     if (found === undefined || found.conditions !== this.#conditions) return;
-    for (const [key, measured] of Object.entries(found.measured as Record<string, Measured>)) {
-      this.#measured.set(key, measured);
+    for (const [key, measured] of Object.entries(found.measured ?? {})) {
+      if (isMeasured(measured)) this.#measured.set(key, measured);
     }
   }
 
@@ -138,7 +139,9 @@ export class MeasurementStore {
 export async function recentModels(root: string): Promise<readonly RecentModel[]> {
   const found = await readJson(join(root, "recent.json"));
   return Array.isArray(found?.models)
-    ? (found.models as RecentModel[]).filter(({ source }) => typeof source === "string")
+    ? (found.models as (RecentModel | null)[]).filter((model): model is RecentModel =>
+      typeof model?.source === "string"
+    )
     : [];
 }
 
@@ -156,9 +159,20 @@ export async function rememberModel(root: string, source: string, now: number): 
   await writeJson(join(root, "recent.json"), { models });
 }
 
+function isMeasured(value: unknown): value is Measured {
+  if (typeof value !== "object" || value === null) return false;
+  const { perplexity, ...numbers } = value as Partial<Measured>;
+  const { tokensPerSecond, parameters, bytes } = numbers;
+  return Array.isArray(perplexity) &&
+    [...perplexity, tokensPerSecond, parameters, bytes].every((each) => typeof each === "number");
+}
+
 async function readJson(path: string): Promise<Record<string, unknown> | undefined> {
   try {
-    return JSON.parse(await Deno.readTextFile(path));
+    const value = parseJson(await readTextFile(path));
+    return typeof value === "object" && value !== null
+      ? value as Record<string, unknown>
+      : undefined;
   } catch {
     // A cache that cannot be read is a cache that is empty.
     return undefined;

@@ -20,7 +20,7 @@ import { calibrateWith } from "../calibrate.ts";
 import { evaluateTexts, evaluationTexts } from "../evaluation.ts";
 import { promiseMemory } from "../promise.ts";
 import { memoryTask } from "../memory_tasks.ts";
-import { prune } from "../prune.ts";
+import { prune } from "../locked.ts";
 import type { EvaluationTask, TaskEvent, TaskName, WorkerTasks } from "./protocol.ts";
 
 /** How a task is cancelled and tells what it does. */
