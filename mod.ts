@@ -50,6 +50,8 @@ export type { PlanOptions } from "./core/plan/request.ts";
 export { loadPlan, type PlanFile, savePlan } from "./core/plan/store.ts";
 export type * from "./core/plan/types.ts";
 export type * from "./core/evaluate/report.ts";
+export { reportPage } from "./core/report/report_page.ts";
+export { comparisonPage } from "./core/report/comparison_page.ts";
 export * from "./core/errors.ts";
 export type * from "./core/progress.ts";
 export type { EmbeddedKind } from "./core/text/embedded/mod.ts";

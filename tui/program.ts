@@ -8,6 +8,7 @@ import { colored } from "./colors.ts";
 import { addApply } from "./commands/apply.ts";
 import { addCalibrate } from "./commands/calibrate.ts";
 import { addCompare } from "./commands/compare.ts";
+import { addCompletions } from "./commands/completions.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
 import { addExport } from "./commands/export.ts";
@@ -113,6 +114,8 @@ export function createProgram(context: CommandContext): Program {
   addExport(program as Program, context);
   addLive(program as Program, context);
   addDoctor(program as Program, context);
+  // The last, since it completes the others.
+  addCompletions(program as Program, context);
   return program as Program;
 }
 

@@ -159,7 +159,8 @@ export async function writeCompanions(
     );
   }
   // What is said there about ONNX files is said of the files beside it, which are not those of another folder.
-  const { "transformers.js_config": _, ...own } = config;
+  // Code from the hub is not copied, and stock classes need none: a config that asks for it would load nothing.
+  const { "transformers.js_config": _, auto_map: __, ...own } = config;
   const source = await Deno.readTextFile(`${model.folder}/config.json`).catch(() => "{}");
   const text = stringifyWithDecimals(own, decimalFields(source));
   const path = `${directory}/config.json`;

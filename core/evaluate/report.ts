@@ -115,6 +115,20 @@ export interface RefitRow {
   readonly fallback?: string;
 }
 
+/** What removing more or less of one layer and kind would cost, and the share that the plan chose. */
+export interface DamageRow {
+  /** Counted from 0. */
+  readonly layer: number;
+  /** The kind of unit. */
+  readonly structure: Structure;
+  /** Share of the units that the plan removes. */
+  readonly removed: number;
+  /** Points of share removed and the error that is left in the layer's output, relative to its energy (`obs`). */
+  readonly error?: readonly (readonly [number, number])[];
+  /** Points of share removed and loss added, nats per token on windows kept back, where that was measured. */
+  readonly loss?: readonly (readonly [number, number])[];
+}
+
 /** The report of a run, as `report.json` holds it and `--json` prints it. */
 export interface Report {
   /** Name and version of the format. */
@@ -144,6 +158,8 @@ export interface Report {
   readonly calibration: readonly CalibrationRow[];
   /** The modules of the plan. */
   readonly modules: readonly ModuleReport[];
+  /** What other cuts of each layer would cost; absent where the statistics do not tell. */
+  readonly damage?: readonly DamageRow[];
   /** Sizes of each layer: before and after. */
   readonly layers: readonly {
     readonly layer: number;
@@ -175,7 +191,7 @@ export interface Report {
   >;
   /** The highest resident memory of the process. */
   readonly peakMemoryBytes: number;
-  /** The files written (the report itself excepted). */
+  /** The files written (the report itself excepted, for programs and as a page). */
   readonly files: readonly {
     readonly path: string;
     readonly bytes: number;

@@ -149,11 +149,11 @@ function familyOfConfig(config: RawConfig, path: string): FamilyDescriptor {
   try {
     return familyOf(type);
   } catch (error) {
-    throw cannotUse(
-      path,
-      (error as Error).message.replace(/^Cannot use model type/, "'model_type' is"),
-      error,
-    );
+    const reason = (error as Error).message.replace(/^Cannot use model type/, "'model_type' is");
+    const own = config.auto_map === undefined
+      ? ""
+      : " (the code that the model brings, 'auto_map', is never run)";
+    throw cannotUse(path, `${reason}${own}`, error);
   }
 }
 

@@ -14,8 +14,16 @@ export interface RemoteFile {
   readonly url: string;
   /** Its size in bytes. */
   readonly bytes: number;
-  /** Its SHA-256 as hexadecimal digits, where that is known. */
-  readonly sha256?: string;
+  /** What its bytes must hash to, where that is known. */
+  readonly digest?: FileDigest;
+}
+
+/** What the hub says of a file's bytes, as hexadecimal digits. */
+export interface FileDigest {
+  /** `sha256` of the bytes, as of large files; `blob` of git's header and the bytes, as of the others. */
+  readonly kind: "sha256" | "blob";
+  /** 64 digits, or the 40 of SHA-1, which git still names its objects by. */
+  readonly hex: string;
 }
 
 /** How to download. */
@@ -182,8 +190,11 @@ async function* lossy(response: Response): AsyncGenerator<Uint8Array> {
 }
 
 async function verify(file: RemoteFile, part: string, signal?: AbortSignal): Promise<void> {
-  if (file.sha256 === undefined) return;
-  const hash = createHash("sha256");
+  if (file.digest === undefined) return;
+  const { kind, hex } = file.digest;
+  const algorithm = hex.length === 40 ? "sha1" : "sha256";
+  const hash = createHash(algorithm);
+  if (kind === "blob") hash.update(`blob ${file.bytes}\0`);
   const input = await Deno.open(part);
   try {
     const buffer = new Uint8Array(8 << 20);
@@ -194,10 +205,12 @@ async function verify(file: RemoteFile, part: string, signal?: AbortSignal): Pro
   } finally {
     input.close();
   }
-  if (hash.digest("hex") === file.sha256) return;
+  if (hash.digest("hex") === hex) return;
   await Deno.remove(part);
   throw new ModelError(
-    `Cannot download '${file.name}': what came is damaged (its SHA-256 is not the hub's); run it again`,
+    `Cannot download '${file.name}': what came is damaged (its ${
+      kind === "blob" ? "object id" : "SHA-256"
+    } is not the hub's); run it again`,
   );
 }
 

@@ -8,7 +8,7 @@ import { GpruneError, ModelError } from "../errors.ts";
 import { parseJson, readTextFile } from "../json.ts";
 import { throwIfCancelled, type WorkOptions } from "../progress.ts";
 import { parseConfig, readConfig } from "./config.ts";
-import { downloadFile, pause, type RemoteFile, StatusError } from "./download.ts";
+import { downloadFile, type FileDigest, pause, type RemoteFile, StatusError } from "./download.ts";
 import { COMPANION_FILES } from "./files.ts";
 
 /** Where the hub is and what it is asked for. */
@@ -214,8 +214,17 @@ function remoteFile({ id, revision, settings }: Job, file: ListedFile): RemoteFi
       encodeURIComponent(file.path)
     }`,
     bytes: file.size,
-    sha256: file.lfs?.oid.replace(/^sha256:/, ""),
+    digest: digestOf(file),
   };
+}
+
+/** Large files are listed with the hash of their bytes, the others with that of git's object. */
+function digestOf({ oid, lfs }: ListedFile): FileDigest | undefined {
+  const large = lfs?.oid.replace(/^sha256:/, "").toLowerCase();
+  if (large !== undefined) return { kind: "sha256", hex: large };
+  return oid !== undefined && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/i.test(oid)
+    ? { kind: "blob", hex: oid.toLowerCase() }
+    : undefined;
 }
 
 async function isCached({ folder, record }: Job, file: ListedFile): Promise<boolean> {
@@ -350,7 +359,10 @@ function explain(error: unknown, id: string, revision: string, settings: HubSett
   }
   if (error instanceof GpruneError) return error;
   if (error instanceof Deno.errors.NotCapable) {
-    return fail("there is no permission to use the network; allow it with --allow-net");
+    const { host } = new URL(settings.hubUrl);
+    return fail(
+      `there is no permission to reach ${host} or where it sends downloads; name the hosts in --allow-net of the task in deno.json`,
+    );
   }
   if (error instanceof SyntaxError) {
     return fail(`the answer of ${settings.hubUrl} is not that of a hub; look at HF_ENDPOINT`);

@@ -9,6 +9,7 @@ import { modelCard } from "../export/card.ts";
 import { hashFiles, requireWritable, writeFolder } from "../export/folder.ts";
 import { loadStatistics } from "../calibrate/store.ts";
 import { requireHolders, weightsFolder } from "../export/write_formats.ts";
+import { reportPage } from "../report/report_page.ts";
 import { refinedPlan } from "../learn/refine.ts";
 import { isHubId } from "../model/hub.ts";
 import { openModel } from "../model/open.ts";
@@ -204,7 +205,7 @@ export async function asWritten(
 }
 
 /**
- * Writes card and report beside the model's files.
+ * Writes card and report, for programs and for a browser, beside the model's files.
  *
  * @param folder Where the files are
  * @param parts What the report is made of, but for the files
@@ -230,5 +231,6 @@ export async function writeReport(
   const files = await watch.time("export", () => hashFiles(folder));
   const report = makeReport({ ...parts, files });
   await Deno.writeTextFile(join(folder, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
+  await Deno.writeTextFile(join(folder, "report.html"), reportPage(report));
   return report;
 }

@@ -15,6 +15,7 @@ import type {
 import type { Model } from "../model/types.ts";
 import { prunableParameters } from "../model/units.ts";
 import type { Plan } from "../plan/types.ts";
+import { damageRows } from "./damage_rows.ts";
 import type { MemoryPeak, Stopwatch } from "./setup.ts";
 
 /** The stages whose wall time a report gives. */
@@ -78,6 +79,9 @@ export function makeReport(parts: ReportParts): Report {
     request: { ...plan?.request, ...parts.request },
     calibration: statistics === undefined ? [] : calibrationRows(statistics),
     modules: plan?.modules ?? [],
+    damage: plan === undefined || statistics === undefined
+      ? undefined
+      : damageRows(statistics, plan),
     layers: model.architecture.layers.map((before, layer) => ({
       layer,
       ffn: [before.ffnWidth, after[layer].ffnWidth],

@@ -126,11 +126,11 @@ Deno.test("the section never-worse counts every loss, and a tie is none", () => 
   const [duel] = sections(qualityOptions(["--sparsity", "0.5"]), "wiki")
     .filter(({ name }) => name === "never-worse");
   const tie = duel.write(({ request }) => [pretend(request, 1.5)]);
-  assertStringIncludes(tie, "No loss in 48 comparisons.");
+  assertStringIncludes(tie, "No loss in 96 comparisons.");
   const lost = duel.write(({ request }) => [
     pretend(request, request.method === "flap" && request.refit === "lsq" ? 1.2 : 1.5),
   ]);
   // Two shapes, three measures each.
-  assertStringIncludes(lost, "6 losses in 48 comparisons");
+  assertStringIncludes(lost, "12 losses in 96 comparisons");
   assertStringIncludes(lost, "uniform: worst, gprune 3.000, flap + lsq 2.400");
 });

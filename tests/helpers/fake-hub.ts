@@ -133,7 +133,7 @@ function listing(repository: FakeRepository): FakeEntry[] {
   const entries = [...repository.files].map(([path, bytes]): FakeEntry => {
     const large = path.endsWith(".safetensors");
     const sha256 = createHash("sha256").update(bytes).digest("hex");
-    const oid = createHash("sha1").update(bytes).digest("hex");
+    const oid = createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
     const lfs = { oid: sha256, size: bytes.length, pointerSize: 130 };
     return { type: "file", path, size: bytes.length, oid, ...(large ? { lfs } : {}) };
   });

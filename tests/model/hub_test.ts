@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CancelledError, ModelError } from "../../core/errors.ts";
 import { downloadModel, type HubOptions, hubSettings, isHubId } from "../../core/model/hub.ts";
+import { exportModel } from "../../core/pipeline.ts";
 import { openModel } from "../../core/model/open.ts";
 import type { Progress } from "../../core/progress.ts";
 import {
@@ -216,6 +217,59 @@ Deno.test("downloadModel() refuses bytes with the wrong hash and does not keep t
     assert(!names.some((name) => name.includes("safetensors")));
     hub.trouble = () => undefined;
     await download();
+  });
+});
+
+for (const name of ["config.json", "tokenizer.json", "model.safetensors"]) {
+  Deno.test(`downloadModel() refuses a ${name} that is not the one the hub lists`, async () => {
+    await withHub(same, async ({ hub, cache, download }) => {
+      // As long as the true one, so that its hash alone tells.
+      hub.trouble = ({ path }, body) => {
+        if (!path.endsWith(`/resolve/main/${name}`)) return undefined;
+        const other = body.slice();
+        other[other.length >> 1] ^= 1;
+        return new Response(other);
+      };
+      await assertRejects(() => download(), ModelError, "is not the hub's); run it again");
+      assert(![...Deno.readDirSync(`${cache}/org--small/main`)].some((each) => each.name === name));
+      hub.trouble = () => undefined;
+      await download();
+    });
+  });
+}
+
+Deno.test("downloadModel() brings no code, and a model that asks for its own is read by descriptor", async () => {
+  const withCode = (repository: FakeRepository): FakeRepository => {
+    const config = JSON.parse(new TextDecoder().decode(repository.files.get("config.json")));
+    config.auto_map = { AutoModelForCausalLM: "modeling_own.OwnModel" };
+    return withFiles({
+      "config.json": JSON.stringify(config),
+      "modeling_own.py": "raise SystemExit('run')",
+      "own.js": "throw new Error('run')",
+    })(repository);
+  };
+  await withHub(withCode, async ({ hub, download }) => {
+    const folder = await download();
+    assertEquals((await openModel(folder)).architecture.family, "llama");
+    assertEquals(
+      [...asked(hub, ".py"), ...asked(hub, ".js")].filter(({ path }) => !path.endsWith(".json")),
+      [],
+    );
+    await withTemporaryFolder(async (out) => {
+      await exportModel(await openModel(folder), `${out}/copy`);
+      const config = JSON.parse(await Deno.readTextFile(`${out}/copy/config.json`));
+      assertEquals([config.model_type, config.auto_map], ["llama", undefined]);
+    });
+    const config = JSON.parse(await Deno.readTextFile(`${folder}/config.json`));
+    await Deno.writeTextFile(
+      `${folder}/config.json`,
+      JSON.stringify({ ...config, model_type: "own" }),
+    );
+    await assertRejects(
+      () => openModel(folder),
+      ModelError,
+      "(the code that the model brings, 'auto_map', is never run)",
+    );
   });
 });
 

@@ -74,6 +74,7 @@ for (const shape of ["uniform", "adaptive"] as const) {
         "genai_config.json",
         "onnx/model.onnx",
         "onnx/model_quantized.onnx",
+        "report.html",
         "report.json",
         "tokenizer.json",
         "tokenizer_config.json",

@@ -61,6 +61,7 @@ Deno.test("prune() to gguf leaves no other weights and measures what the files h
       "config.json",
       "out-f16.gguf",
       "out-q4_0.gguf",
+      "report.html",
       "report.json",
       "tokenizer.json",
       "tokenizer_config.json",

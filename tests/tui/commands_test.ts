@@ -23,6 +23,7 @@ const commands = [
   "export",
   "tui",
   "doctor",
+  "completions",
 ];
 
 Deno.test("gprune prune hands every option on", async () => {
@@ -260,6 +261,7 @@ Deno.test("gprune --help and every command's help draw the same", async (t) => {
     const { code, out, err } = await run([command, "--help"]);
     assertEquals([code, err], [0, ""]);
     for (const line of out.split("\n")) assert(line.length <= 80, line);
+    assertMatch(out, new RegExp(`^Examples?:\n(?:.*\n)*.*gprune ${command}`, "m"));
     assertEquals((await run(["help", command])).out, out);
   }
   await t.assertSnapshot((await run(["prune", "--help"])).out);

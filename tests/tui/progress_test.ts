@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { stripAnsiCode } from "@std/fmt/colors";
 import stringWidth from "string-width";
 import type { Progress } from "../../core/progress.ts";
+import { processTerminal } from "../../tui/terminal.ts";
 import { openProgress } from "../../tui/progress.ts";
 import {
   advance,
@@ -179,4 +180,37 @@ Deno.test("openProgress() does not take stages that take turns for new ones", ()
     "Calibrating: done, 24,000 tokens in 0:03\n",
     "Scoring units: done, 4 layers in 0:03\n",
   ]);
+});
+
+Deno.test("estimates do not move when the clock of the machine is put a day on or back", () => {
+  const real = Date.now;
+  let written = "";
+  try {
+    for (const jump of [86_400_000, -86_400_000]) {
+      const { now } = processTerminal();
+      let passed = 0;
+      const display = openProgress({
+        writeError: (text) => written += text,
+        errorIsTerminal: true,
+        columns: () => 100,
+        // The true terminal's clock, with the seconds that this test does not wait for.
+        now: () => now() + passed,
+      }, { quiet: false, colors: false });
+      for (let done = 0; done <= 50; done++) {
+        if (done === 25) Date.now = () => real() + jump;
+        passed += 1000;
+        display.report({ stage: "calibrate", done, total: 100, unit: "tokens" });
+      }
+      display.close();
+      const left = [...written.matchAll(/about (\d+):(\d+)(:\d+)? left/g)];
+      assert(left.length > 10, written);
+      for (const [text, minutes, , hours] of left) {
+        assert(hours === undefined && Number(minutes) <= 2, text);
+      }
+      Date.now = real;
+      written = "";
+    }
+  } finally {
+    Date.now = real;
+  }
 });

@@ -4,6 +4,7 @@
  */
 import { Option } from "@commander-js/extra-typings";
 import type { Comparison } from "../../core/evaluate/report.ts";
+import { comparisonPage } from "../../core/report/comparison_page.ts";
 import {
   type CommandContext,
   pathsOf,
@@ -18,9 +19,11 @@ import { requestOf } from "../request.ts";
 import { comparisonCsv, comparisonMarkdown, comparisonText } from "../tables/comparison.ts";
 
 const csvOption = new Option("--csv", "the table as comma-separated values")
-  .conflicts(["json", "markdown"]).helpGroup("Output:");
+  .conflicts(["json", "markdown", "html"]).helpGroup("Output:");
 const markdownOption = new Option("--markdown", "the table as Markdown")
-  .conflicts(["json", "csv"]).helpGroup("Output:");
+  .conflicts(["json", "csv", "html"]).helpGroup("Output:");
+const htmlOption = new Option("--html", "the table and a plot as a page for a browser")
+  .conflicts(["json", "csv", "markdown"]).helpGroup("Output:");
 
 /**
  * Adds the command.
@@ -58,12 +61,18 @@ export function addCompare(program: Program, context: CommandContext): void {
 function print(
   context: CommandContext,
   comparison: Comparison,
-  as: { readonly json?: boolean; readonly csv?: boolean; readonly markdown?: boolean },
+  as: {
+    readonly json?: boolean;
+    readonly csv?: boolean;
+    readonly markdown?: boolean;
+    readonly html?: boolean;
+  },
   seenNotes: ReadonlySet<string>,
 ): void {
   if (as.json) printJson(context, comparison);
   else if (as.csv) context.terminal.write(comparisonCsv(comparison));
   else if (as.markdown) context.terminal.write(comparisonMarkdown(comparison));
+  else if (as.html) context.terminal.write(comparisonPage(comparison));
   else context.terminal.write(comparisonText(comparison, tableWidth(context), seenNotes));
 }
 
@@ -82,10 +91,11 @@ function compareCommand(program: Program) {
   const measured = group.withEvaluation(group.withCalibration(group.withPlanning(rows)))
     .addOption(option.choiceOption)
     .addOption(csvOption)
-    .addOption(markdownOption);
+    .addOption(markdownOption)
+    .addOption(htmlOption);
   return group.withShown(measured)
     .addHelpText(
       "after",
-      "\nExample:\n  gprune compare ./my-model --methods gprune,wanda-sp \\\n      --sparsity 0.3,0.5 --refit none,lsq",
+      "\nExamples:\n  gprune compare ./my-model --methods gprune,wanda-sp \\\n      --sparsity 0.3,0.5 --refit none,lsq\n  gprune compare ./my-model --html > compare.html",
     );
 }

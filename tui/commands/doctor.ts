@@ -19,6 +19,7 @@ export function addDoctor(program: Program, context: CommandContext): void {
     .addOption(option.jsonOption)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
+    .addHelpText("after", "\nExample:\n  gprune doctor --json > machine.json")
     .action(async (options) => {
       const diagnosis = await context.jobs.diagnose();
       if (options.json) printJson(context, diagnosis);

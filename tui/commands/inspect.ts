@@ -29,6 +29,10 @@ export function addInspect(program: Program, context: CommandContext): void {
     .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
     .addOption(option.revisionOption);
   group.withShown(command)
+    .addHelpText(
+      "after",
+      "\nExamples:\n  gprune inspect ./my-model\n  gprune inspect HuggingFaceTB/SmolLM-135M --revision main",
+    )
     .action(async (model, options) => {
       const summary = await watched(context, options, (watch) =>
         context.jobs.inspect({

@@ -139,5 +139,5 @@ function filesText({ files }: Report): string | undefined {
   const largest = [...files].sort((a, b) => b.bytes - a.bytes).slice(0, 3)
     .map((file) => `${file.path} ${formatBytes(file.bytes)}`).join(", ");
   const others = files.length > 3 ? `, ${files.length - 3} more` : "";
-  return `${largest}${others}, and report.json with every number`;
+  return `${largest}${others}, and report.html and report.json with every number`;
 }
