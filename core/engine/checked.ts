@@ -3,24 +3,29 @@
  * @module
  */
 import { checkBlock } from "./check.ts";
+import type { AttentionKind } from "../model/types.ts";
 import type { BlockSpecification, Engine } from "./types.ts";
 
 /**
- * Checks the first block of a model that is opened: its own weights and sizes, on a few made-up tokens.
+ * Checks the first block of a model that is opened, and the first of each other kind of attention: their own weights and
+ * sizes, on a few made-up tokens.
  *
  * @param engine The engine to check
  * @param openReference Opens the engine that is trusted
- * @returns The engine; opening its first block throws a `GraphicsError` where the numbers differ
+ * @returns The engine; opening such a block throws a `GraphicsError` where the numbers differ
  */
 export function checkedEngine(engine: Engine, openReference: () => Promise<Engine>): Engine {
-  let checked: Promise<void> | undefined;
+  const checked = new Map<AttentionKind | undefined, Promise<void>>();
   const check = async (specification: BlockSpecification) => {
-    checked ??= compare(engine, openReference, specification);
-    await checked;
+    const { attention } = specification.shape;
+    const known = checked.get(attention) ?? compare(engine, openReference, specification);
+    checked.set(attention, known);
+    await known;
   };
   return {
     name: engine.name,
     device: engine.device,
+    announceBlock: (block) => engine.announceBlock?.(block),
     openBlock: async (specification) => {
       await check(specification);
       return await engine.openBlock(specification);

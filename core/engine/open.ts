@@ -4,14 +4,13 @@
  */
 import { GraphicsError, OptionError } from "../errors.ts";
 import type { Architecture } from "../model/types.ts";
-import { switchesOf } from "../model/units.ts";
 import { checkSmallBlock, timeTrial } from "./check.ts";
 import { checkedEngine } from "./checked.ts";
 import { openOnnxEngine } from "./onnx.ts";
 import { resilientEngine } from "./resilient.ts";
 import type { Engine } from "./types.ts";
 import { findAdapter } from "./webgpu/device.ts";
-import { openWebGpuEngine, requireLlamaLike, type WebGpuEngine } from "./webgpu/engine.ts";
+import { openWebGpuEngine, type WebGpuEngine } from "./webgpu/engine.ts";
 
 /** Names of engines; `auto` chooses. */
 export type EngineName = "auto" | "onnx" | "webgpu";
@@ -34,8 +33,7 @@ export interface OpenEngineOptions {
  * @param name Which one
  * @param options What it is for; who is told
  * @returns The engine; close it after use
- * @throws {EngineError} if the engine is missing on this machine, its numbers are wrong, or it does not know the model's
- * kind of block
+ * @throws {EngineError} if the engine is missing on this machine, or its numbers are wrong
  * @throws {OptionError} if there is no engine of that name
  */
 export async function openEngine(
@@ -48,7 +46,6 @@ export async function openEngine(
     case "onnx":
       return await openOnnxEngine();
     case "webgpu": {
-      if (options.architecture !== undefined) requireLlamaLike(options.architecture);
       const engine = await openTrustedEngine();
       if (engine.context.graphics.isFallback) {
         options.onNote?.(
@@ -67,10 +64,6 @@ export async function openEngine(
 }
 
 async function openBestEngine(options: OpenEngineOptions): Promise<Engine> {
-  const { architecture } = options;
-  if (architecture !== undefined && switchesOf(architecture).length > 0) {
-    return await openOnnxEngine();
-  }
   const fast = await openFasterEngine(options);
   if (fast === undefined) return await openOnnxEngine();
   return resilientEngine(checkedEngine(fast, openOnnxEngine), openOnnxEngine, options);

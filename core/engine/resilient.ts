@@ -44,6 +44,7 @@ export function resilientEngine(
     get device() {
       return state.current.device;
     },
+    announceBlock: (block) => state.current.announceBlock?.(block),
     openBlock: async (specification): Promise<Block> => {
       const held = await Held.open(state, (engine) => engine.openBlock(specification));
       const block: Block = {

@@ -249,6 +249,13 @@ export interface Engine {
   readonly name: string;
   /** `cpu`, or the graphics card's name. */
   readonly device: string;
+  /**
+   * Says which block will be opened next, while another one runs: an engine that has to carry weights somewhere begins
+   * with it. Nothing but time depends on it; engines in the computer's own memory do not have it.
+   *
+   * @param block The block
+   */
+  announceBlock?(block: Omit<BlockSpecification, "capture">): void;
   /** Prepares a block to run whole texts. */
   openBlock(specification: BlockSpecification): Promise<Block>;
   /** Prepares a block to continue texts token by token. */

@@ -5,14 +5,8 @@
 import { checkHidden, emptySums } from "../checks.ts";
 import { closeStream } from "../streams.ts";
 import type { Block, BlockOutput, BlockSpecification, Stream } from "../types.ts";
-import {
-  attendWhole,
-  attentionHalf,
-  type CardBlock,
-  ffnHalf,
-  sendBlock,
-  textsTogether,
-} from "./block_parts.ts";
+import { attendWhole, attentionHalf, ffnHalf, textsTogether } from "./block_parts.ts";
+import type { CardBlock } from "./block_weights.ts";
 import { CardSums, KeptSums } from "./block_sums.ts";
 import {
   CardStream,
@@ -32,20 +26,23 @@ import {
   temporaryRows,
   tightRows,
 } from "./operations.ts";
+import type { BlockUploads } from "./uploads.ts";
 
 /**
  * Prepares a block to run whole texts.
  *
  * @param context What the engine's parts share
+ * @param uploads Where its weights come from
  * @param specification The block
  * @returns The block; close it after use
  * @throws {GraphicsError} if the card has no room for it
  */
 export async function openBlock(
   context: GraphicsContext,
+  uploads: BlockUploads,
   specification: BlockSpecification,
 ): Promise<Block> {
-  const block = await sendBlock(context, specification);
+  const block = await uploads.open(specification);
   const kept = new KeptSums(context, specification);
   const parts = async (hidden: Stream, batch: number, length: number) => {
     checkHidden(hidden, batch, length, specification);
@@ -91,10 +88,10 @@ function writeBlock(
   sums?: CardSums,
 ): CardRows {
   const sizes = { batch: texts, length: input.rows / texts, past: 0 };
-  const { heads, middle } = attentionHalf(operations, block, input, sizes, attendWhole);
-  sums?.add(operations, "heads", heads);
-  ffnHalf(operations, block, middle, target, (rows) => sums?.add(operations, "ffn", rows));
-  return middle;
+  const half = attentionHalf(operations, block, input, sizes, attendWhole);
+  sums?.add(operations, "heads", half.heads);
+  ffnHalf(operations, block, half, target, (rows) => sums?.add(operations, "ffn", rows));
+  return half.middle;
 }
 
 /** The rows of a part, sent to the card if they are not there. */

@@ -7,6 +7,7 @@ import type { RotaryEmbedding } from "../../model/types.ts";
 import { Rotations } from "../rotations.ts";
 import { BufferPool, type PooledBuffer } from "./buffers.ts";
 import type { GraphicsDevice } from "./device.ts";
+import type { Kernel } from "./kernels/kernel.ts";
 import { tileBytes, type TileName, TILES } from "./kernels/product.ts";
 import type { Profile } from "./profile.ts";
 
@@ -15,14 +16,6 @@ const BUSY = 96;
 
 /** Time between two waits for the card. */
 const PACE_MILLISECONDS = 250;
-
-/** A kernel that is not compiled yet: its code, under a name that is the same for the same code alone. */
-export interface Kernel {
-  /** Its name and specialisation. */
-  readonly key: string;
-  /** Its WGSL; asked for once. */
-  readonly code: () => string;
-}
 
 /** Shared by all blocks of an engine. */
 export class GraphicsContext {

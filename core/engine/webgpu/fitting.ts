@@ -5,14 +5,8 @@
 import type { Architecture, Structure, Tensor } from "../../model/types.ts";
 import { checkHidden } from "../checks.ts";
 import type { BlockSpecification, FitSums, FittingBlock, StreamFit } from "../types.ts";
-import {
-  attendWhole,
-  attentionHalf,
-  ffnHalf,
-  headWidths,
-  sendBlock,
-  textsTogether,
-} from "./block_parts.ts";
+import { attendWhole, attentionHalf, ffnHalf, textsTogether } from "./block_parts.ts";
+import { headWidths } from "./block_weights.ts";
 import { Commands } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
 import {
@@ -25,12 +19,14 @@ import {
   temporaryRows,
 } from "./operations.ts";
 import { type ChannelTotals, OuterSum, RowSums } from "./sums.ts";
+import type { BlockUploads } from "./uploads.ts";
 import { fours, Weights } from "./weights.ts";
 
 /**
  * Prepares a block for fitting one of its closing projections.
  *
  * @param context What the engine's parts share
+ * @param uploads Where its weights come from
  * @param specification The block
  * @param structure Which projection: `o_proj` of `heads`, `down_proj` of `ffn`
  * @returns The block; close it after use
@@ -38,10 +34,11 @@ import { fours, Weights } from "./weights.ts";
  */
 export async function openFittingBlock(
   context: GraphicsContext,
+  uploads: BlockUploads,
   specification: BlockSpecification,
   structure: Structure,
 ): Promise<FittingBlock> {
-  const block = await sendBlock(context, specification);
+  const block = await uploads.open(specification);
   const { hiddenSize } = specification.architecture;
   const channels = structure === "ffn"
     ? specification.shape.ffnWidth
@@ -63,13 +60,14 @@ export async function openFittingBlock(
             const wanted = sendRows(operations, part(stream, size), hiddenSize);
             const scales = sendScales(operations, part(tokenScale, length));
             const sizes = { batch: last - first, length, past: 0 };
-            const { heads, middle } = attentionHalf(operations, block, input, sizes, attendWhole);
+            const half = attentionHalf(operations, block, input, sizes, attendWhole);
+            const { heads, middle } = half;
             if (structure === "heads") {
               fit.add(scaled(operations, wanted, scales, input), scaled(operations, heads, scales));
               return;
             }
             const output = temporaryRows(operations, middle.rows, hiddenSize);
-            ffnHalf(operations, block, middle, output, (rows, from) => {
+            ffnHalf(operations, block, half, output, (rows, from) => {
               const own = (all: CardRows) => someRows(all, from, rows.rows);
               fit.add(
                 scaled(operations, own(wanted), own(scales), own(middle)),
@@ -94,15 +92,22 @@ export async function openFittingBlock(
  * @param context What the engine's parts share
  * @param architecture The model's description
  * @param weight The norm's weight, `[hidden]`
+ * @param bias The norm's bias, `[hidden]`, if it has one
  * @returns The fit; close it after use
+ * @throws {GraphicsError} if the card has no room for it
  */
 export async function openStreamFit(
   context: GraphicsContext,
-  { hiddenSize, normEpsilon }: Architecture,
+  architecture: Architecture,
   weight: Tensor,
+  bias?: Tensor,
 ): Promise<StreamFit> {
+  const { hiddenSize } = architecture;
   const weights = new Weights(context);
-  const normWeight = await weights.vector(weight);
+  const cardNorm = await context.guard(
+    "send a norm to the card",
+    () => weights.norm(architecture, weight, bias),
+  );
   const { maxStorageBufferBindingSize } = context.graphics.limits;
   const together = Math.min(
     65_535,
@@ -125,7 +130,7 @@ export async function openStreamFit(
             const [input, target] = [part(now), part(wanted)];
             const scales = sendScales(operations, tokenScale.subarray(first, last));
             const normed = (rows: CardRows) =>
-              scaled(operations, norm(operations, rows, normWeight, normEpsilon), scales);
+              scaled(operations, norm(operations, rows, cardNorm), scales);
             fit.add(normed(target), normed(input));
           });
         }

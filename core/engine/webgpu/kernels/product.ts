@@ -9,7 +9,8 @@
  */
 import type { Activation } from "./activation.ts";
 import { activationCode } from "./activation.ts";
-import type { Kernel } from "../context.ts";
+import type { Kernel } from "./kernel.ts";
+import { capCode } from "./reduce.ts";
 
 /** How a weight's numbers lie on the card: as in its file. Sums are float32 for all of them. */
 export type WeightFormat = "f32" | "f16" | "bf16";
@@ -46,6 +47,10 @@ export type Epilogue =
   | { readonly kind: "residual" }
   /** It is multiplied by the activation of another product. */
   | { readonly kind: "gated"; readonly activation: Activation }
+  /** Its activation is taken. */
+  | { readonly kind: "activated"; readonly activation: Activation }
+  /** x becomes cap · tanh(x / cap). */
+  | { readonly kind: "capped"; readonly cap: number }
   /** It is added to what is there; with `mirrored`, tiles above the diagonal are copied from below. */
   | { readonly kind: "accumulate"; readonly mirrored: boolean };
 
@@ -79,13 +84,22 @@ export interface ProductSettings {
  */
 export function productKernel(settings: ProductSettings): Kernel {
   const { tile, kind, format, epilogue, bias } = settings;
-  const finish = epilogue.kind === "gated"
-    ? `gated-${epilogue.activation}`
-    : epilogue.kind === "accumulate" && epilogue.mirrored
-    ? "mirrored"
-    : epilogue.kind;
-  const key = `product ${kind} ${tile} ${format} ${finish}${bias ? " bias" : ""}`;
+  const key = `product ${kind} ${tile} ${format} ${finishName(epilogue)}${bias ? " bias" : ""}`;
   return { key, code: () => productCode(settings) };
+}
+
+function finishName(epilogue: Epilogue): string {
+  switch (epilogue.kind) {
+    case "gated":
+    case "activated":
+      return `${epilogue.kind}-${epilogue.activation}`;
+    case "capped":
+      return `capped-${epilogue.cap}`;
+    case "accumulate":
+      return epilogue.mirrored ? "mirrored" : "accumulate";
+    default:
+      return epilogue.kind;
+  }
 }
 
 /**
@@ -149,7 +163,7 @@ ${
   }
 var<workgroup> leftTile: array<vec4<f32>, ${tile.depth * (tile.rows / 4 + 1)}>;
 var<workgroup> rightTile: array<vec4<f32>, ${tile.depth * (tile.columns / 4 + 1)}>;
-${epilogue.kind === "gated" ? activationCode(epilogue.activation) : ""}
+${"activation" in epilogue ? activationCode(epilogue.activation) : ""}
 ${unpackCode(kind === "outer" ? "f32" : format)}
 @compute @workgroup_size(${threads})
 fn main(
@@ -347,6 +361,10 @@ function finishCode(epilogue: Epilogue, value: string): string {
       return `output[at] = other[at] + ${value};`;
     case "gated":
       return `output[at] = activate(other[at]) * ${value};`;
+    case "activated":
+      return `output[at] = activate(${value});`;
+    case "capped":
+      return `output[at] = ${capCode(value, epilogue.cap, "vec4<f32>")};`;
     case "accumulate":
       return `if (p.accumulate != 0u) { output[at] += ${value}; } else { output[at] = ${value}; }`;
   }
