@@ -8,6 +8,7 @@ import type { DomainSums, DomainWindows, KindStatistics, LayerStatistics } from 
 import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
+import { announceBlock } from "../engine/forward.ts";
 import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Stream } from "../engine/types.ts";
@@ -162,6 +163,7 @@ async function runLayer(
     tensors,
     capture: options.gram ? "gram" : "sums",
   });
+  announceBlock(engine, model, layer + 1);
   let current: Batch | undefined;
   const passage = openPassage(block, (sums) => {
     const { domain, heldOut } = current!;

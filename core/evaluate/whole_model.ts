@@ -4,6 +4,7 @@
  */
 import { ActivationStore } from "../engine/activations.ts";
 import { joinWindows } from "../engine/batches.ts";
+import { announceBlock } from "../engine/forward.ts";
 import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Head, Stream } from "../engine/types.ts";
@@ -75,6 +76,7 @@ export async function runWholeModel(
       for (const [layer, shape] of architecture.layers.entries()) {
         const tensors = blockTensors(model, layer);
         const block = await engine.openBlock({ architecture, shape, tensors, capture: "none" });
+        announceBlock(engine, model, layer + 1);
         const passage = openPassage(block);
         try {
           for (const [batch, texts] of batches.entries()) {

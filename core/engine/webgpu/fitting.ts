@@ -20,7 +20,7 @@ import {
 } from "./operations.ts";
 import { type ChannelTotals, OuterSum, RowSums } from "./sums.ts";
 import type { BlockUploads } from "./uploads.ts";
-import { fours, Weights } from "./weights.ts";
+import { type CardNorm, fours, Weights } from "./weights.ts";
 
 /**
  * Prepares a block for fitting one of its closing projections.
@@ -104,10 +104,14 @@ export async function openStreamFit(
 ): Promise<StreamFit> {
   const { hiddenSize } = architecture;
   const weights = new Weights(context);
-  const cardNorm = await context.guard(
-    "send a norm to the card",
-    () => weights.norm(architecture, weight, bias),
-  );
+  let cardNorm: CardNorm;
+  try {
+    const send = () => weights.norm(architecture, weight, bias);
+    cardNorm = await context.guard("send a norm to the card", send);
+  } catch (error) {
+    weights.close();
+    throw error;
+  }
   const { maxStorageBufferBindingSize } = context.graphics.limits;
   const together = Math.min(
     65_535,

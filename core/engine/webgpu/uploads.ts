@@ -72,10 +72,16 @@ export class BlockUploads {
    * @throws {GraphicsError} if the card has no room for it
    */
   async open(parts: BlockParts): Promise<CardBlock> {
-    return await this.#context.guard("send a block's weights to the card", async () => {
-      const ahead = await this.#take(parts);
-      return ahead ?? await sendBlock(new Weights(this.#context), parts);
-    });
+    let block: CardBlock | undefined;
+    try {
+      return await this.#context.guard("send a block's weights to the card", async () => {
+        return block = await this.#take(parts) ??
+          await sendBlock(new Weights(this.#context), parts);
+      });
+    } catch (error) {
+      block?.close();
+      throw error;
+    }
   }
 
   /** Drops what is on its way. */
