@@ -9,6 +9,7 @@
  * @module
  */
 import type { DomainWindows, Statistics } from "../calibrate/types.ts";
+import { onceMore } from "../engine/again.ts";
 import type { Engine } from "../engine/types.ts";
 import { StatisticsError } from "../errors.ts";
 import type { RefitRow } from "../evaluate/report.ts";
@@ -122,7 +123,7 @@ export async function* refitSequentially(
     let drifted = false;
     for (const layer of plan.layers) {
       const work = { model, streams, plan: layer, drifted, pace: makePace(options.signal) };
-      const result = await refitOneLayer(work);
+      const result: RefittedLayer = await onceMore(() => refitOneLayer(work));
       drifted = result.drifted;
       options.onProgress?.({ stage: "apply", done: layer.layer + 1, total, unit: "blocks" });
       yield result.layer;
@@ -188,9 +189,15 @@ interface LayerWork {
   readonly pace: Pace;
 }
 
+interface RefittedLayer {
+  readonly layer: SequentialLayer;
+  /** Whether the pruned stream after the layer is another than the dense one. */
+  readonly drifted: boolean;
+}
+
 async function refitOneLayer(
   work: LayerWork,
-): Promise<{ readonly layer: SequentialLayer; readonly drifted: boolean }> {
+): Promise<RefittedLayer> {
   const { model, streams, plan, drifted } = work;
   const { architecture } = model;
   const before = architecture.layers[plan.layer];
@@ -218,6 +225,7 @@ async function refitOneLayer(
   }
   const afterDrifted = middleDrifted || cut("ffn");
   if (afterDrifted) rows.push(...await fitClosing(work, block, "ffn", cut, set));
+  streams.announceDense(plan.layer + 1);
   await streams.advance(afterDrifted ? block : undefined);
   return {
     layer: { layer: plan.layer, shape, tensors, fitted, rows },

@@ -55,6 +55,9 @@ export function resilientEngine(
       return {
         ...block,
         keep: (...inputs) => held.useKept((block) => block.keep!(...inputs)),
+        ...(held.value.keepMiddle && {
+          keepMiddle: (...inputs) => held.useKept((block) => block.keepMiddle!(...inputs)),
+        }),
         takeSums: () => held.useKept((block) => block.takeSums!()),
       };
     },
@@ -77,17 +80,29 @@ export function resilientEngine(
     openFittingBlock: async (specification, structure): Promise<FittingBlock> => {
       const open = (engine: Engine) => engine.openFittingBlock(specification, structure);
       const held = await Held.open(state, open);
-      return {
+      const block: FittingBlock = {
         run: (...inputs) => held.use((block) => block.run(...inputs)),
         close: () => held.close(),
+      };
+      if (held.value.add === undefined) return block;
+      return {
+        ...block,
+        add: (...inputs) => held.useKept((block) => block.add!(...inputs)),
+        takeSums: () => held.useKept((block) => block.takeSums!()),
       };
     },
     openStreamFit: async (architecture, norm, bias): Promise<StreamFit> => {
       const open = (engine: Engine) => engine.openStreamFit(architecture, norm, bias);
       const held = await Held.open(state, open);
-      return {
+      const fit: StreamFit = {
         run: (...inputs) => held.use((fit) => fit.run(...inputs)),
         close: () => held.close(),
+      };
+      if (held.value.add === undefined) return fit;
+      return {
+        ...fit,
+        add: (...inputs) => held.useKept((fit) => fit.add!(...inputs)),
+        takeSums: () => held.useKept((fit) => fit.takeSums!()),
       };
     },
     openEmbedding: async (model): Promise<Embedding> => {

@@ -106,6 +106,19 @@ export interface Block {
    */
   keep?(hidden: Stream, batch: number, length: number): Promise<Stream>;
   /**
+   * Like `keep`, of a block with capture `middle`: both streams stay where the engine keeps them.
+   *
+   * @param hidden The residual stream, `[batch, length, hidden]`; it stays the caller's
+   * @param batch Texts in the batch
+   * @param length Tokens per text
+   * @returns The residual streams after the block and between its halves; close them after use
+   */
+  keepMiddle?(
+    hidden: Stream,
+    batch: number,
+    length: number,
+  ): Promise<{ readonly hidden: Stream; readonly middle: Stream }>;
+  /**
    * Takes the sums of all batches that were kept since the last call.
    *
    * @returns The sums; undefined where there are none, or the capture has none
@@ -133,6 +146,17 @@ export interface StreamTarget {
   readonly tokenScale: Float32Array;
 }
 
+/**
+ * What the residual stream should be, wherever it is. Each token counts by its share of the stream: it is multiplied by
+ * 1 / root mean square (of a model with LayerNorm, 1 / standard deviation) of what its stream should be.
+ */
+export interface ResidentTarget {
+  /** The stream after the projection that is fitted, `[batch, length, hidden]`. */
+  readonly stream: Stream;
+  /** What is taken off it first: the projection's bias, which stays as it is, `[hidden]`. */
+  readonly bias?: Float32Array;
+}
+
 /** One block, one of whose closing projections is being fitted. */
 export interface FittingBlock {
   /**
@@ -150,6 +174,22 @@ export interface FittingBlock {
     length: number,
     target: StreamTarget,
   ): Promise<FitSums>;
+  /**
+   * Like `run`, but streams may be where the engine keeps them, and sums add up there until `takeSums`. Engines in the
+   * computer's own memory do not have it. Use it through `openFitPassage`.
+   *
+   * @param hidden The residual stream before the block; it stays the caller's
+   * @param batch Texts in the batch
+   * @param length Tokens per text
+   * @param target What the stream should be
+   */
+  add?(hidden: Stream, batch: number, length: number, target: ResidentTarget): Promise<void>;
+  /**
+   * Takes the sums of all batches that were added since the last call.
+   *
+   * @returns The sums; undefined where there are none
+   */
+  takeSums?(): Promise<FitSums | undefined>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }
@@ -164,6 +204,20 @@ export interface StreamFit {
    * @param tokenScale What each token is multiplied by, `[tokens]`
    */
   run(now: Float32Array, wanted: Float32Array, tokenScale: Float32Array): Promise<FitSums>;
+  /**
+   * Like `run` with all tokens alike, but streams may be where the engine keeps them, and sums add up there until
+   * `takeSums`. Engines in the computer's own memory do not have it. Use it through `openStreamFitPassage`.
+   *
+   * @param now A residual stream, `[tokens, hidden]`
+   * @param wanted What it should be, `[tokens, hidden]`
+   */
+  add?(now: Stream, wanted: Stream): Promise<void>;
+  /**
+   * Takes the sums of all batches that were added since the last call.
+   *
+   * @returns The sums; undefined where there are none
+   */
+  takeSums?(): Promise<FitSums | undefined>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }

@@ -13,6 +13,7 @@ import {
   joined,
   keptStream,
   lastingRows,
+  rowsOf,
   type StreamPart,
   streamParts,
 } from "./card_stream.ts";
@@ -22,7 +23,6 @@ import {
   type CardRows,
   type Operations,
   regionOf,
-  sendRows,
   temporaryRows,
   tightRows,
 } from "./operations.ts";
@@ -49,6 +49,24 @@ export async function openBlock(
     const together = Math.min(batch, textsTogether(context, specification, length));
     return await streamParts(context, hidden, batch, together);
   };
+  const keep = async (hidden: Stream, batch: number, length: number) => {
+    const streams = await context.guard("run a decoder block", async () => {
+      const work = {
+        parts: await parts(hidden, batch, length),
+        sums: kept.with(batch * length),
+        middle: specification.capture === "middle",
+      };
+      return await keepParts(context, block, length, work);
+    });
+    try {
+      await context.pace();
+      return streams;
+    } catch (error) {
+      closeStream(streams.hidden);
+      if (streams.middle !== undefined) closeStream(streams.middle);
+      throw error;
+    }
+  };
   return {
     run: (hidden, batch, length) =>
       context.guard(
@@ -56,19 +74,15 @@ export async function openBlock(
         async () =>
           await runParts(context, block, specification, await parts(hidden, batch, length)),
       ),
-    keep: async (hidden, batch, length) => {
-      const stream = await context.guard("run a decoder block", async () => {
-        const sums = () => kept.with(batch * length);
-        return await keepParts(context, block, await parts(hidden, batch, length), length, sums);
-      });
-      try {
-        await context.pace();
-        return stream;
-      } catch (error) {
-        closeStream(stream);
-        throw error;
+    keep: async (hidden, batch, length) => (await keep(hidden, batch, length)).hidden,
+    ...(specification.capture === "middle"
+      ? {
+        keepMiddle: async (hidden: Stream, batch: number, length: number) => {
+          const { middle, ...rest } = await keep(hidden, batch, length);
+          return { ...rest, middle: middle! };
+        },
       }
-    },
+      : {}),
     takeSums: () => context.guard("read sums", () => kept.take()),
     close: () => {
       kept.close();
@@ -84,19 +98,14 @@ function writeBlock(
   block: CardBlock,
   input: CardRows,
   texts: number,
-  target: CardRows,
+  target: { readonly output: CardRows; readonly middle?: CardRows },
   sums?: CardSums,
 ): CardRows {
   const sizes = { batch: texts, length: input.rows / texts, past: 0 };
-  const half = attentionHalf(operations, block, input, sizes, attendWhole);
+  const half = attentionHalf(operations, block, input, sizes, attendWhole, target.middle);
   sums?.add(operations, "heads", half.heads);
-  ffnHalf(operations, block, half, target, (rows) => sums?.add(operations, "ffn", rows));
+  ffnHalf(operations, block, half, target.output, (rows) => sums?.add(operations, "ffn", rows));
   return half.middle;
-}
-
-/** The rows of a part, sent to the card if they are not there. */
-function rowsOf(operations: Operations, { source }: StreamPart, hiddenSize: number): CardRows {
-  return source instanceof Float32Array ? sendRows(operations, source, hiddenSize) : source;
 }
 
 async function runParts(
@@ -121,7 +130,7 @@ async function runParts(
       const sums = summing
         ? new CardSums(context, (numbers) => commands.temporary(numbers), specification)
         : undefined;
-      const middle = writeBlock(operations, block, input, part.texts, output, sums);
+      const middle = writeBlock(operations, block, input, part.texts, { output }, sums);
       const outputPlace = commands.read(regionOf(output));
       const middlePlace = capture === "middle" ? commands.read(regionOf(middle)) : undefined;
       const add = sums?.read(commands);
@@ -140,32 +149,45 @@ async function runParts(
   };
 }
 
+/** Runs parts and leaves streams on the card. */
 async function keepParts(
   context: GraphicsContext,
   block: CardBlock,
-  parts: readonly StreamPart[],
   length: number,
-  sums: () => CardSums | undefined,
-): Promise<Stream> {
+  { parts, sums, middle }: {
+    readonly parts: readonly StreamPart[];
+    readonly sums?: CardSums;
+    readonly middle: boolean;
+  },
+): Promise<{ readonly hidden: Stream; readonly middle?: Stream }> {
   const { hiddenSize } = block.architecture;
   const outputs: CardRows[] = [];
+  const middles: CardRows[] = [];
   try {
-    const together = sums();
     for (const part of parts) {
       const operations = { context, commands: new Commands(context) };
+      const room = (rows: CardRows[]) => {
+        rows.push(lastingRows(context, part.texts * length, hiddenSize));
+        return rows[rows.length - 1];
+      };
       try {
         const input = rowsOf(operations, part, hiddenSize);
-        const output = lastingRows(context, part.texts * length, hiddenSize);
-        outputs.push(output);
-        writeBlock(operations, block, input, part.texts, output, together);
+        const target = { output: room(outputs), middle: middle ? room(middles) : undefined };
+        writeBlock(operations, block, input, part.texts, target, sums);
         await operations.commands.submit();
       } finally {
         operations.commands.abandon();
       }
     }
   } catch (error) {
-    new CardStream(context, outputs).close();
+    for (const rows of [outputs, middles]) new CardStream(context, rows).close();
     throw error;
   }
-  return await keptStream(context, outputs);
+  const hidden = await keptStream(context, outputs);
+  try {
+    return { hidden, middle: middle ? await keptStream(context, middles) : undefined };
+  } catch (error) {
+    closeStream(hidden);
+    throw error;
+  }
 }

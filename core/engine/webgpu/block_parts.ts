@@ -62,6 +62,7 @@ export interface AttentionHalf {
  * @param hidden x
  * @param sizes Texts and tokens
  * @param attend How attention looks at them
+ * @param target Where the stream between the halves goes; to rows until the commands are sent if absent
  * @returns What it gives, until the commands are sent
  */
 export function attentionHalf(
@@ -70,6 +71,7 @@ export function attentionHalf(
   hidden: CardRows,
   sizes: RunSizes,
   attend: Attend,
+  target?: CardRows,
 ): AttentionHalf {
   const { commands, context } = operations;
   const { attention: { rotary }, attentionNorm, attentionPostNorm } = block;
@@ -83,7 +85,8 @@ export function attentionHalf(
   if (tables !== undefined) rotate(operations, block, all, sizes, tables);
   const heads = attend(operations, block, all, sizes);
   commands.reuse(all.buffer);
-  const middle = temporaryRows(operations, hidden.rows, block.architecture.hiddenSize);
+  const middle = target ??
+    temporaryRows(operations, hidden.rows, block.architecture.hiddenSize);
   close(operations, block.output, heads, {
     residual: hidden,
     output: middle,

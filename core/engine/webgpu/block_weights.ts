@@ -7,8 +7,7 @@ import type { Architecture, BlockRole, BlockTensors, LayerShape } from "../../mo
 import { type LayerAttention, layerAttention } from "../../onnx/attention.ts";
 import type { BlockSpecification } from "../types.ts";
 import type { PooledBuffer } from "./buffers.ts";
-import type { GraphicsContext } from "./context.ts";
-import { type CardMatrix, type CardNorm, Weights } from "./weights.ts";
+import type { CardMatrix, CardNorm, Weights } from "./weights.ts";
 
 /** A projection's weight, and its bias where it has one. */
 export interface CardProjection {

@@ -8,8 +8,9 @@ import { openBlock } from "./block.ts";
 import { openCachedBlock } from "./cached_block.ts";
 import { GraphicsContext } from "./context.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
-import { openFittingBlock, openStreamFit } from "./fitting.ts";
+import { openFittingBlock } from "./fitting.ts";
 import { openHead } from "./head.ts";
+import { openStreamFit } from "./stream_fit.ts";
 import { BlockUploads } from "./uploads.ts";
 
 /** An engine whose card can be looked at. */

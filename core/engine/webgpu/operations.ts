@@ -6,7 +6,7 @@ import type { PooledBuffer } from "./buffers.ts";
 import type { Commands, Region } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
 import { type Epilogue, productKernel, productWorkgroups } from "./kernels/product.ts";
-import { normKernel, partNormKernel } from "./kernels/norms.ts";
+import { normKernel, partNormKernel, rowScalesKernel } from "./kernels/norms.ts";
 import { elementWorkgroups, scaleKernel } from "./kernels/rows.ts";
 import { type CardMatrix, type CardNorm, fours } from "./weights.ts";
 
@@ -242,12 +242,36 @@ export function normParts(
 }
 
 /**
+ * What a norm without weight would multiply each row by.
+ *
+ * @param operations Where
+ * @param input The rows
+ * @param norm Which norm
+ * @returns One number a row, until the commands are sent
+ */
+export function rowScales(
+  operations: Operations,
+  input: CardRows,
+  { kind, epsilon }: Pick<CardNorm, "kind" | "epsilon">,
+): CardRows {
+  const buffer = operations.commands.temporary(input.rows);
+  operations.commands.dispatch(
+    rowScalesKernel(kind, epsilon),
+    [regionOf(input), { buffer: buffer.buffer, bytes: 4 * input.rows }],
+    [input.columns, fours(input.columns)],
+    [input.rows, 1, 1],
+  );
+  return { buffer, first: 0, rows: input.rows, columns: 1 };
+}
+
+/**
  * Rows times a scale for each of them, of the difference to others where there are such.
  *
  * @param operations Where
  * @param input The rows
  * @param scales One number a row, `[rows]` on the card
- * @param other What is subtracted before
+ * @param other Rows that are subtracted before
+ * @param bias A vector that is subtracted from each row too
  * @returns The scaled rows, until the commands are sent
  */
 export function scaled(
@@ -255,16 +279,18 @@ export function scaled(
   input: CardRows,
   scales: CardRows,
   other?: CardRows,
+  bias?: PooledBuffer,
 ): CardRows {
   const output = temporaryRows(operations, input.rows, input.columns);
   const first = scales.first * 4;
   operations.commands.dispatch(
-    scaleKernel(other === undefined ? "plain" : "subtract"),
+    scaleKernel(other === undefined ? "nothing" : bias === undefined ? "rows" : "rows and bias"),
     [
       regionOf(input),
       { buffer: scales.buffer.buffer, offset: first, bytes: 4 * scales.rows },
       regionOf(output),
       ...(other === undefined ? [] : [regionOf(other)]),
+      ...(bias === undefined ? [] : [{ buffer: bias.buffer, bytes: 16 * fours(input.columns) }]),
     ],
     [fours(input.columns), input.rows],
     elementWorkgroups(fours(input.columns), input.rows),

@@ -48,29 +48,70 @@ struct Parameters { size: u32, stride: u32 }
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 ${bindings.join("\n")}
 var<workgroup> partials: array<f32, ${THREADS}>;
-// What fills a row up is zero, and must not count where a mean is taken off.
-fn within(value: vec4<f32>, four: u32) -> vec4<f32> {
-  return select(vec4<f32>(), value, 4u * four + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(p.size));
-}
+${WITHIN}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let row = workgroup.x * p.stride;
-  ${kind === "rms" ? "" : meanCode("p.stride", "dot(input[row + at], vec4<f32>(1.0))")}
-  var energy = 0.0;
-  for (var at = thread; at < p.stride; at += ${THREADS}u) {
-    let x = ${kind === "rms" ? "input[row + at]" : "within(input[row + at] - mean, at)"};
-    energy += dot(x, x);
-  }
-  partials[thread] = energy;
-  ${reduceCode("partials", "+")}
+  ${energyCode(kind)}
   let scale = 1.0 / sqrt(partials[0] / f32(p.size) + ${number(epsilon)});
   for (var at = thread; at < p.stride; at += ${THREADS}u) {
-    let x = ${kind === "rms" ? "input[row + at]" : "within(input[row + at] - mean, at)"};
+    let x = ${centred(kind)};
     output[row + at] = ${residual ? "other[row + at] + " : ""}x * scale * weight[at]${
     bias ? " + bias[at]" : ""
   };
   }
 }`;
+}
+
+/**
+ * What a norm without weight would multiply each row by: 1 / √(mean(x²) + ε), or 1 / √(var(x) + ε). One workgroup a row.
+ *
+ * Bindings: 1 x, 2 the output, one number a row. Parameters: numbers in a row, stride of a row in fours.
+ *
+ * @param kind Which norm
+ * @param epsilon ε
+ * @returns The kernel
+ */
+export function rowScalesKernel(kind: NormKind, epsilon: number): Kernel {
+  return {
+    key: `row scales ${kind} ${epsilon}`,
+    code: () => `
+struct Parameters { size: u32, stride: u32 }
+@group(0) @binding(0) var<uniform> p: Parameters;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> scales: array<f32>;
+var<workgroup> partials: array<f32, ${THREADS}>;
+${WITHIN}
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let row = workgroup.x * p.stride;
+  ${energyCode(kind)}
+  if (thread == 0u) {
+    scales[workgroup.x] = 1.0 / sqrt(partials[0] / f32(p.size) + ${number(epsilon)});
+  }
+}`,
+  };
+}
+
+// What fills a row up is zero, and must not count where a mean is taken off.
+const WITHIN = `fn within(value: vec4<f32>, four: u32) -> vec4<f32> {
+  return select(vec4<f32>(), value, 4u * four + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(p.size));
+}`;
+
+/** Σ x², or Σ (x - mean)², of the row in the first of the partials. */
+function energyCode(kind: NormKind): string {
+  return `${kind === "rms" ? "" : meanCode("p.stride", "dot(input[row + at], vec4<f32>(1.0))")}
+  var energy = 0.0;
+  for (var at = thread; at < p.stride; at += ${THREADS}u) {
+    let x = ${centred(kind)};
+    energy += dot(x, x);
+  }
+  partials[thread] = energy;
+  ${reduceCode("partials", "+")}`;
+}
+
+function centred(kind: NormKind): string {
+  return kind === "rms" ? "input[row + at]" : "within(input[row + at] - mean, at)";
 }
 
 /** The mean of the row; the threads meet before and after. */

@@ -5,19 +5,22 @@
 import type { Kernel } from "./kernel.ts";
 import { reduceCode, THREADS } from "./reduce.ts";
 
+/** What is subtracted from rows before they are scaled: other rows, or those and a bias. */
+export type Subtrahend = "nothing" | "rows" | "rows and bias";
+
 /**
- * (x - y) * scale, or x * scale, each row by its own scale.
+ * x * scale, (x - y) * scale or (x - y - bias) * scale, each row by its own scale.
  *
- * Bindings: 1 x, 2 scales, 3 the output, 4 y. Parameters: fours in a row, rows. Workgroups:
+ * Bindings: 1 x, 2 scales, 3 the output, 4 y, 5 the bias. Parameters: fours in a row, rows. Workgroups:
  * {@linkcode elementWorkgroups}.
  *
- * @param subtract Whether y is subtracted
+ * @param subtrahend What is subtracted
  * @returns The kernel
  */
-export function scaleKernel(subtract: "subtract" | "plain"): Kernel {
-  const minus = subtract === "subtract";
+export function scaleKernel(subtrahend: Subtrahend): Kernel {
+  const [minus, biased] = [subtrahend !== "nothing", subtrahend === "rows and bias"];
   return {
-    key: `scale ${subtract}`,
+    key: `scale less ${subtrahend}`,
     code: () => `
 struct Parameters { stride: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> p: Parameters;
@@ -25,11 +28,14 @@ struct Parameters { stride: u32, rows: u32 }
 @group(0) @binding(2) var<storage, read> scales: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 ${minus ? "@group(0) @binding(4) var<storage, read> other: array<vec4<f32>>;" : ""}
+${biased ? "@group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;" : ""}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= p.stride || id.y >= p.rows) { return; }
   let at = id.y * p.stride + id.x;
-  output[at] = (input[at]${minus ? " - other[at]" : ""}) * scales[id.y];
+  output[at] = (input[at]${minus ? " - other[at]" : ""}${
+      biased ? " - bias[id.x]" : ""
+    }) * scales[id.y];
 }`,
   };
 }
