@@ -63,15 +63,36 @@ export async function openEngine(
   }
 }
 
-async function openBestEngine(options: OpenEngineOptions): Promise<Engine> {
-  const fast = await openFasterEngine(options);
-  if (fast === undefined) return await openOnnxEngine();
-  return resilientEngine(checkedEngine(fast, openOnnxEngine), openOnnxEngine, options);
+/** The two engines that `auto` chooses from. */
+export interface EngineChoice {
+  /** Opens the one on the graphics card, checked. */
+  readonly openCard: () => Promise<WebGpuEngine>;
+  /** Opens the one on the processor. */
+  readonly openProcessor: () => Promise<Engine>;
+}
+
+/**
+ * Opens the engine that `auto` stands for.
+ *
+ * @param options What it is for; who is told
+ * @param choice The engines to choose from. Default: WebGPU and ONNX Runtime
+ * @returns The engine; close it after use
+ * @throws {EngineError} if the processor's engine is missing
+ */
+export async function openBestEngine(
+  options: OpenEngineOptions = {},
+  choice: EngineChoice = { openCard: openTrustedEngine, openProcessor: () => openOnnxEngine() },
+): Promise<Engine> {
+  const { openProcessor } = choice;
+  const fast = await openFasterEngine(options, choice);
+  if (fast === undefined) return await openProcessor();
+  return resilientEngine(checkedEngine(fast, openProcessor), openProcessor, options);
 }
 
 /** The engine on the graphics card, where there is one, it is sound, and it is faster than the processor. */
 async function openFasterEngine(
   { architecture, onNote }: OpenEngineOptions,
+  { openCard, openProcessor }: EngineChoice,
 ): Promise<WebGpuEngine | undefined> {
   try {
     if ((await findAdapter()).info.isFallbackAdapter) return undefined;
@@ -80,25 +101,21 @@ async function openFasterEngine(
   }
   let engine: WebGpuEngine | undefined;
   try {
-    engine = await openTrustedEngine();
-    const faster = await isFaster(engine, architecture);
-    if (!faster) await engine.close();
-    return faster ? engine : undefined;
+    engine = await openCard();
+    const reference = await openProcessor();
+    try {
+      const trial = await timeTrial(engine, reference, { architecture });
+      if (trial.tokensPerSecond > trial.referenceTokensPerSecond) return engine;
+    } finally {
+      await reference.close();
+    }
+    await engine.close();
+    return undefined;
   } catch (error) {
     await engine?.close();
     if (!(error instanceof GraphicsError)) throw error;
     onNote?.(`The processor does the work: ${error.message}`);
     return undefined;
-  }
-}
-
-async function isFaster(engine: WebGpuEngine, architecture?: Architecture): Promise<boolean> {
-  const reference = await openOnnxEngine();
-  try {
-    const trial = await timeTrial(engine, reference, { architecture });
-    return trial.tokensPerSecond > trial.referenceTokensPerSecond;
-  } finally {
-    await reference.close();
   }
 }
 
