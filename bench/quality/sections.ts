@@ -220,7 +220,7 @@ interface Duel {
 }
 
 function duels(options: QualityOptions): readonly Duel[] {
-  const { sparsities = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], structures = [both] } = options;
+  const { sparsities = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], structures = [ffn, both] } = options;
   const methods: readonly Method[] = ["flap", "wanda-sp", "magnitude", "random"];
   const refits: readonly (Refit | undefined)[] = [undefined, "lsq"];
   return structures.flatMap((set) =>

@@ -137,7 +137,8 @@ export async function* refitSequentially(
 /**
  * The final norm, scaled by the factor that gives the least loss on windows kept back. A norm gives the stream of a cut
  * model the size that the dense one has, whatever part of it is error: unless it is scaled down, the model is too sure
- * of what it says. (Scaling each channel by least squares against the dense stream did worse in trials.)
+ * of what it says. (Scaling each channel by least squares against the dense stream did worse in trials.) Being less sure
+ * than the dense model of texts that it does not know is no aim: see {@link lossBeyondDense}.
  */
 async function scaleFinalNorm(
   model: Model,
@@ -149,12 +150,43 @@ async function scaleFinalNorm(
   const { normOffset = 0 } = model.architecture;
   const scaled = (scale: number) =>
     before.map((weight) => (weight + normOffset) * scale - normOffset);
+  const norm = (scale: number) => memoryTensor([before.length], scaled(scale));
+  const dense = await streams.losses("dense", norm(1));
   const lossAt = async (scale: number) => {
     await pace();
-    return await streams.loss(memoryTensor([before.length], scaled(scale)));
+    return lossBeyondDense(await streams.losses("pruned", norm(scale)), dense, streams.weights);
   };
   const best = await leastOnLine(lossAt, scaleSearch);
   return best.value < await lossAt(1) ? { scale: best.at, weight: scaled(best.at) } : undefined;
+}
+
+/**
+ * The loss that a cut costs: domains weighted, none better than the dense model. Of a text that the model never knew
+ * any flatter prediction is a better one; without the bound, the scale would be chosen to gain there, and what the
+ * model does know would pay for it.
+ *
+ * @param losses Nats per token of each domain; NaN for a domain that was not measured
+ * @param dense Those of the dense model
+ * @param weights How much each domain counts
+ * @returns Nats per token
+ * @example
+ * ```ts
+ * import { lossBeyondDense } from "./sequential.ts";
+ * console.log(lossBeyondDense([2, 5], [1, 6], [0.5, 0.5])); // (2 + 6) / 2 = 4
+ * ```
+ */
+export function lossBeyondDense(
+  losses: readonly number[],
+  dense: readonly number[],
+  weights: readonly number[],
+): number {
+  let [sum, total] = [0, 0];
+  for (const [domain, loss] of losses.entries()) {
+    if (!(weights[domain] > 0) || Number.isNaN(loss)) continue;
+    sum += weights[domain] * Math.max(loss, dense[domain]);
+    total += weights[domain];
+  }
+  return sum / total;
 }
 
 /** As many of each domain's windows as the widest fit needs. */

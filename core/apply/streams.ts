@@ -100,6 +100,11 @@ export class StreamPair {
     return pair;
   }
 
+  /** How much each domain counts. */
+  get weights(): readonly number[] {
+    return this.#weights;
+  }
+
   /** Tokens in each stream. */
   get tokens(): number {
     return this.#batches.reduce(
@@ -240,33 +245,29 @@ export class StreamPair {
   }
 
   /**
-   * The loss of the pruned model's stream under a final norm, on the windows kept back (on all where none were).
-   * Call it after the last block.
+   * The loss of a stream under a final norm, on the windows kept back (on all where none were). Call it after the last
+   * block.
    *
+   * @param which The pruned model's stream, or the dense one's
    * @param finalNorm The norm's weight, `[hidden]`
-   * @returns Nats per predicted token, domains weighted
+   * @returns Nats per predicted token of each domain; NaN for a domain without windows
    */
-  async loss(finalNorm: Tensor): Promise<number> {
+  async losses(which: "pruned" | "dense", finalNorm: Tensor): Promise<readonly number[]> {
     const head = await this.#engine.openHead(this.#model, finalNorm);
+    const stream = which === "pruned" ? this.#now : this.#dense;
     const anyKeptBack = this.#batches.some(({ heldOut }) => heldOut);
     const sums = this.#weights.map(() => ({ nats: 0, tokens: 0 }));
     try {
       await this.#each(async (index, { domain, heldOut, windows }) => {
         if (anyKeptBack && !heldOut) return;
-        const losses = await windowLosses(head, await this.#now.get(index), windows);
+        const losses = await windowLosses(head, await stream.get(index), windows);
         sums[domain].nats += losses.reduce((a, b) => a + b, 0);
         sums[domain].tokens += windows.length * (windows[0].length - 1);
       });
     } finally {
       await head.close();
     }
-    let [loss, total] = [0, 0];
-    for (const [domain, { nats, tokens }] of sums.entries()) {
-      if (tokens === 0) continue;
-      loss += this.#weights[domain] * nats / tokens;
-      total += this.#weights[domain];
-    }
-    return loss / total;
+    return sums.map(({ nats, tokens }) => nats / tokens);
   }
 
   /** Frees what they hold. */

@@ -10,9 +10,11 @@ import type { EvaluationText } from "../evaluate/perplexity.ts";
 import type { ExportRow, FilePerplexity, FileSpeed } from "../evaluate/report.ts";
 import { exportFormats, type ExportTarget } from "../export/formats.ts";
 import type { RunnableFile } from "../export/runnable.ts";
-import { writeFormats } from "../export/write_formats.ts";
+import { removeWork, writeFormats, type WriteFormatsOptions } from "../export/write_formats.ts";
 import type { Model } from "../model/types.ts";
 import { throwIfCancelled, type WorkOptions } from "../progress.ts";
+import type { ReportStage } from "./report.ts";
+import type { Stopwatch } from "./setup.ts";
 
 /** Rounds in which the files are timed in turn, at least and at most, and milliseconds after which it is enough. */
 const ROUNDS = { least: 3, most: 50, milliseconds: 500 };
@@ -46,6 +48,30 @@ export interface MeasuredExports {
   readonly rows: readonly ExportRow[];
   /** Perplexities of all files for each text, in the texts' order. */
   readonly perplexity: readonly (readonly FilePerplexity[])[];
+}
+
+/** Options of {@linkcode writeAndMeasure}. */
+export interface WriteAndMeasureOptions
+  extends MeasureExportsOptions, Pick<WriteFormatsOptions, "dataType" | "zeroPad"> {
+  /** Times both halves of the work. */
+  readonly watch: Stopwatch<ReportStage>;
+}
+
+/**
+ * Writes a model in every format that was asked for, measures the files, and removes what lay there for the work alone.
+ *
+ * @param options What to write, of which models, where
+ * @returns Size, speed and perplexity
+ * @throws {ExportError} if a format cannot hold the model, or the disk refuses
+ * @throws {EngineError} if a runtime refuses a file
+ * @throws {CancelledError} if cancelled
+ */
+export async function writeAndMeasure(options: WriteAndMeasureOptions): Promise<MeasuredExports> {
+  const { dense, pruned, directory, targets, watch } = options;
+  await watch.time("export", () => writeFormats(pruned ?? dense, directory, targets, options));
+  const files = await watch.time("evaluate", () => measureExports(options));
+  await removeWork(directory);
+  return files;
 }
 
 /**

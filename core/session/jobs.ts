@@ -9,12 +9,7 @@ import type { Statistics } from "../calibrate/types.ts";
 import { ExportError, OptionError } from "../errors.ts";
 import type { Report } from "../evaluate/report.ts";
 import { requireWritable, writeFolder } from "../export/folder.ts";
-import {
-  removeWork,
-  requireHolders,
-  weightsFolder,
-  writeFormats,
-} from "../export/write_formats.ts";
+import { requireHolders, weightsFolder, writeFormats } from "../export/write_formats.ts";
 import { inspectModel, type ModelSummary } from "../model/inspect.ts";
 import { openModel } from "../model/open.ts";
 import { makePlan } from "../plan/make_plan.ts";
@@ -25,7 +20,7 @@ import { calibrateWith } from "./calibrate.ts";
 import { openOnnxFolder, writtenDecoders } from "../export/onnx/folder.ts";
 import { evaluateFiles } from "./evaluate_files.ts";
 import { evaluateModel } from "./evaluate_model.ts";
-import { measureExports } from "./exports.ts";
+import { writeAndMeasure } from "./exports.ts";
 import { asWritten, shownOutput, writeReport } from "./prune.ts";
 import type { ReportStage } from "./report.ts";
 
@@ -121,26 +116,19 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
       const directory = weightsFolder(partial, targets, options);
       const settings = { engine, statistics, directory, dataType, signal, onProgress };
       const applied = await watch.time("apply", () => applyPlan(model, plan, settings));
-      const name = basename(options.out);
       const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
-      const onNote = (message: string) => void notes.push(message);
-      await watch.time(
-        "export",
-        () => writeFormats(applied.model, partial, targets, { ...options, name, onNote }),
-      );
-      const files = await watch.time("evaluate", () =>
-        measureExports({
-          ...options,
-          engine,
-          name,
-          targets,
-          directory: partial,
-          dense: model,
-          pruned: applied.model,
-          texts: [],
-          onNote,
-        }));
-      await removeWork(partial);
+      const files = await writeAndMeasure({
+        ...options,
+        engine,
+        name: basename(options.out),
+        targets,
+        directory: partial,
+        dense: model,
+        pruned: applied.model,
+        texts: [],
+        onNote: (message) => notes.push(message),
+        watch,
+      });
       const parts = {
         engine,
         model,
@@ -223,24 +211,18 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
   return await withModel(options, async (engine, model) => {
     await requireHolders(model, targets);
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
-      const name = basename(options.out);
       const notes = ["Not evaluated: run 'gprune evaluate' on the folder"];
-      const onNote = (message: string) => void notes.push(message);
-      await watch.time(
-        "export",
-        () => writeFormats(model, partial, targets, { ...options, name, onNote }),
-      );
-      const files = await watch.time("evaluate", () =>
-        measureExports({
-          ...options,
-          engine,
-          name,
-          targets,
-          directory: partial,
-          dense: model,
-          texts: [],
-          onNote,
-        }));
+      const files = await writeAndMeasure({
+        ...options,
+        engine,
+        name: basename(options.out),
+        targets,
+        directory: partial,
+        dense: model,
+        texts: [],
+        onNote: (message) => notes.push(message),
+        watch,
+      });
       const huggingFace = targets.some(({ format }) => format === "hf");
       const parts = {
         engine,

@@ -8,12 +8,7 @@ import type { Report } from "../evaluate/report.ts";
 import { modelCard } from "../export/card.ts";
 import { hashFiles, requireWritable, writeFolder } from "../export/folder.ts";
 import { loadStatistics } from "../calibrate/store.ts";
-import {
-  removeWork,
-  requireHolders,
-  weightsFolder,
-  writeFormats,
-} from "../export/write_formats.ts";
+import { requireHolders, weightsFolder } from "../export/write_formats.ts";
 import { refinedPlan } from "../learn/refine.ts";
 import { isHubId } from "../model/hub.ts";
 import { openModel } from "../model/open.ts";
@@ -24,7 +19,7 @@ import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
-import { measureExports } from "./exports.ts";
+import { writeAndMeasure } from "./exports.ts";
 import { makeReport, type ReportStage } from "./report.ts";
 import { MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import { evaluationTasks, taskRows } from "./tasks.ts";
@@ -103,24 +98,18 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         await evaluateTexts(engine, model, texts, { ...options, which: "dense", tasks }),
         await evaluateTexts(engine, applied.model, texts, { ...options, which: "pruned", tasks }),
       ]);
-      const name = basename(options.out);
-      await watch.time(
-        "export",
-        () => writeFormats(applied.model, partial, targets, { ...options, name, onNote: note }),
-      );
-      const files = await watch.time("evaluate", () =>
-        measureExports({
-          ...options,
-          engine,
-          name,
-          targets,
-          directory: partial,
-          dense: model,
-          pruned: applied.model,
-          texts,
-          onNote: note,
-        }));
-      await removeWork(partial);
+      const files = await writeAndMeasure({
+        ...options,
+        engine,
+        name: basename(options.out),
+        targets,
+        directory: partial,
+        dense: model,
+        pruned: applied.model,
+        texts,
+        onNote: note,
+        watch,
+      });
       const perplexity = perplexityRows(
         texts,
         dense.perplexity,

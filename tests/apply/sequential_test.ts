@@ -1,6 +1,10 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { applyPlan } from "../../core/apply/apply.ts";
-import { refitSequentially, type SequentialLayer } from "../../core/apply/sequential.ts";
+import {
+  lossBeyondDense,
+  refitSequentially,
+  type SequentialLayer,
+} from "../../core/apply/sequential.ts";
 import type { Engine } from "../../core/engine/types.ts";
 import { blockTensors, outerTensor } from "../../core/model/open.ts";
 import { readTensor } from "../../core/model/safetensors.ts";
@@ -141,3 +145,12 @@ Deno.test("openFittingBlock() sums what its targets and inputs are", () =>
     await middle.close();
     await embedding.close();
   }));
+
+Deno.test("lossBeyondDense() lets no gain on one text pay for a loss on another", () => {
+  const weights = [0.5, 0.25, 0.25];
+  // By hand: 0.5 × 3 + 0.25 × 4 (not 1) + 0.25 × 6 (not 2).
+  assertEquals(lossBeyondDense([3, 1, 2], [2, 4, 6], weights), 4);
+  assertEquals(lossBeyondDense([3, 0.5, 0.1], [2, 4, 6], weights), 4);
+  // What was not measured, or does not count, leaves its weight to the others.
+  assertEquals(lossBeyondDense([3, NaN, 8], [2, NaN, 6], [0.5, 0.5, 0]), 3);
+});

@@ -11,6 +11,7 @@ import {
   tableWidth,
   watched,
 } from "../context.ts";
+import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
 import { outputOf } from "../request.ts";
 import { reportText } from "../tables/report.ts";
@@ -22,25 +23,18 @@ import { reportText } from "../tables/report.ts";
  * @param context What the command works with
  */
 export function addApply(program: Program, context: CommandContext): void {
-  program.command("apply")
+  const command = program.command("apply")
     .summary("carries out a plan")
     .description("Carries out a plan of gprune plan and writes the smaller model.")
-    .argument("[MODEL]", "the model of the plan (default: embedded)")
+    .argument("[MODEL]", "the model of the plan (default: embedded)");
+  const planned = group.withModel(command)
     .addOption(option.planOption)
     .addOption(option.statsOption)
-    .addOption(option.revisionOption)
-    .addOption(option.engineOption)
     .addOption(option.refitOption)
-    .addOption(option.requiredOutOption)
-    .addOption(option.formatOption)
-    .addOption(option.dtypeOption)
-    .addOption(option.quantizeOption)
-    .addOption(option.zeroPadOption)
-    .addOption(option.forceOption)
-    .addOption(option.jsonOption)
-    .addOption(option.quietOption)
-    .addOption(option.noColorOption)
-    .addOption(option.debugOption)
+    .addOption(option.requiredOutOption);
+  group.withShown(
+    group.withOutput(planned).addOption(option.zeroPadOption).addOption(option.forceOption),
+  )
     .addHelpText("after", "\nExample:\n  gprune apply ./my-model --plan half.plan.json --out half")
     .action(async (model, options) => {
       const paths = pathsOf(context);
@@ -49,9 +43,7 @@ export function addApply(program: Program, context: CommandContext): void {
         seenNotes: watch.seenNotes,
         result: await context.jobs.apply({
           ...watch.options,
-          model: paths.model(model),
-          revision: options.revision,
-          engine: options.engine,
+          ...group.modelFields(model, options, paths),
           plan: paths.file(options.plan),
           stats: options.stats === undefined ? undefined : paths.file(options.stats),
           refit: options.refit,

@@ -10,8 +10,9 @@ import {
   tableWidth,
   watched,
 } from "../context.ts";
+import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
-import { checkScoreDomains, requestOf } from "../request.ts";
+import { requestOf } from "../request.ts";
 import { statisticsSummary, statisticsText } from "../tables/plan.ts";
 
 /**
@@ -24,7 +25,7 @@ export function addCalibrate(program: Program, context: CommandContext): void {
   calibrateCommand(program).action(async (model, options) => {
     const paths = pathsOf(context);
     const save = paths.file(options.save);
-    checkScoreDomains(options.scoreDomains, options.calib, options.self);
+    const calibration = group.calibrationFields(options, paths);
     const request = requestOf(options);
     const statistics = await watched(
       context,
@@ -33,15 +34,8 @@ export function addCalibrate(program: Program, context: CommandContext): void {
         context.jobs.calibrate({
           ...watch.options,
           ...request,
-          model: paths.model(model),
-          revision: options.revision,
-          engine: options.engine,
-          calibration: paths.texts(options.calib),
-          // Unless told otherwise, the library decides: published methods know no such text.
-          self: options.self ? undefined : false,
-          samples: options.samples,
-          seqLen: options.seqLen,
-          seed: options.seed,
+          ...group.modelFields(model, options, paths),
+          ...calibration,
           save,
           force: options.force,
           resume: options.resume,
@@ -55,19 +49,13 @@ export function addCalibrate(program: Program, context: CommandContext): void {
 
 // The type of this function is what its options make it; writing it out would repeat all of them.
 function calibrateCommand(program: Program) {
-  return program.command("calibrate")
+  const command = program.command("calibrate")
     .summary("statistics only; resumable")
     .description(
       "Takes statistics of a model on calibration texts, from which plans are made without running it again.",
     )
-    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
-    .addOption(option.revisionOption)
-    .addOption(option.engineOption)
-    .addOption(option.calibOption)
-    .addOption(option.noSelfOption)
-    .addOption(option.samplesOption)
-    .addOption(option.seqLenOption)
-    .addOption(option.seedOption)
+    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)");
+  const calibrated = group.withCalibration(group.withModel(command))
     .addOption(option.methodOption)
     .addOption(option.metricOption)
     .addOption(option.structuresOption)
@@ -77,11 +65,8 @@ function calibrateCommand(program: Program) {
     .addOption(option.scoreDomainsOption)
     .addOption(option.saveOption)
     .addOption(option.resumeOption)
-    .addOption(option.forceOption)
-    .addOption(option.jsonOption)
-    .addOption(option.quietOption)
-    .addOption(option.noColorOption)
-    .addOption(option.debugOption)
+    .addOption(option.forceOption);
+  return group.withShown(calibrated)
     .addHelpText(
       "after",
       "\nExample:\n  gprune calibrate ./my-model --calib wiki=wiki.txt --calib code=src/ \\\n      --save my-model.stats",

@@ -12,8 +12,9 @@ import {
   tableWidth,
   watched,
 } from "../context.ts";
+import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
-import { checkScoreDomains, requestOf } from "../request.ts";
+import { requestOf } from "../request.ts";
 import { comparisonCsv, comparisonMarkdown, comparisonText } from "../tables/comparison.ts";
 
 const csvOption = new Option("--csv", "the table as comma-separated values")
@@ -30,7 +31,7 @@ const markdownOption = new Option("--markdown", "the table as Markdown")
 export function addCompare(program: Program, context: CommandContext): void {
   compareCommand(program).action(async (model, options) => {
     const paths = pathsOf(context);
-    checkScoreDomains(options.scoreDomains, options.calib, options.self);
+    const calibration = group.calibrationFields(options, paths);
     const { method: _, sparsity: __, refit: ___, ...request } = requestOf({
       ...options,
       sparsity: undefined,
@@ -40,18 +41,9 @@ export function addCompare(program: Program, context: CommandContext): void {
       seenNotes: watch.seenNotes,
       comparison: await context.jobs.compare({
         ...watch.options,
-        model: paths.model(model),
-        revision: options.revision,
-        engine: options.engine,
-        calibration: paths.texts(options.calib),
-        // Unless told otherwise, the library decides: published methods know no such text.
-        self: options.self ? undefined : false,
-        samples: options.samples,
-        seqLen: options.seqLen,
-        seed: options.seed,
-        evaluation: paths.texts(options.eval),
-        evalWindows: options.evalWindows,
-        tasks: paths.texts(options.task),
+        ...group.modelFields(model, options, paths),
+        ...calibration,
+        ...group.evaluationFields(options, paths),
         choiceTasks: options.choice,
         methods: options.methods,
         sparsities: options.sparsity,
@@ -77,42 +69,21 @@ function print(
 
 // The type of this function is what its options make it; writing it out would repeat all of them.
 function compareCommand(program: Program) {
-  return program.command("compare")
+  const command = program.command("compare")
     .summary("methods × sparsities × texts in one table")
     .description(
       "Measures methods against each other at several sparsities, from one set of statistics.",
     )
-    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
-    .addOption(option.revisionOption)
-    .addOption(option.engineOption)
+    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)");
+  const rows = group.withModel(command)
     .addOption(option.methodListOption)
     .addOption(option.sparsityListOption)
-    .addOption(option.refitListOption)
-    .addOption(option.metricOption)
-    .addOption(option.structuresOption)
-    .addOption(option.shapeOption)
-    .addOption(option.modulesOption)
-    .addOption(option.multipleOption)
-    .addOption(option.switchOption)
-    .addOption(option.scoreDomainsOption)
-    .addOption(option.objectiveOption)
-    .addOption(option.protectOption)
-    .addOption(option.layerBudgetOption)
-    .addOption(option.calibOption)
-    .addOption(option.noSelfOption)
-    .addOption(option.samplesOption)
-    .addOption(option.seqLenOption)
-    .addOption(option.seedOption)
-    .addOption(option.evalOption)
-    .addOption(option.evalWindowsOption)
-    .addOption(option.taskOption)
+    .addOption(option.refitListOption);
+  const measured = group.withEvaluation(group.withCalibration(group.withPlanning(rows)))
     .addOption(option.choiceOption)
-    .addOption(option.jsonOption)
     .addOption(csvOption)
-    .addOption(markdownOption)
-    .addOption(option.quietOption)
-    .addOption(option.noColorOption)
-    .addOption(option.debugOption)
+    .addOption(markdownOption);
+  return group.withShown(measured)
     .addHelpText(
       "after",
       "\nExample:\n  gprune compare ./my-model --methods gprune,wanda-sp \\\n      --sparsity 0.3,0.5 --refit none,lsq",

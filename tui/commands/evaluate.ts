@@ -10,6 +10,7 @@ import {
   tableWidth,
   watched,
 } from "../context.ts";
+import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
 import { outputOf } from "../request.ts";
 import { reportText } from "../tables/report.ts";
@@ -21,24 +22,17 @@ import { reportText } from "../tables/report.ts";
  * @param context What the command works with
  */
 export function addEvaluate(program: Program, context: CommandContext): void {
-  program.command("evaluate")
+  const command = program.command("evaluate")
     .summary("perplexity, multiple choice, speed and bytes")
     .description("Measures a model: perplexity and multiple choice per text, speed and bytes.")
-    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
-    .addOption(option.revisionOption)
-    .addOption(option.engineOption)
-    .addOption(option.evalOption)
+    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)");
+  const measured = group.withEvaluation(group.withModel(command))
     .addOption(option.seqLenOption)
-    .addOption(option.evalWindowsOption)
     .addOption(option.seedOption)
-    .addOption(option.taskOption)
     .addOption(option.noChoiceOption)
     .addOption(option.formatOption)
-    .addOption(option.quantizeOption)
-    .addOption(option.jsonOption)
-    .addOption(option.quietOption)
-    .addOption(option.noColorOption)
-    .addOption(option.debugOption)
+    .addOption(option.quantizeOption);
+  group.withShown(measured)
     .addHelpText(
       "after",
       "\nExample:\n  gprune evaluate ./my-model --eval wiki=wiki.txt --seq-len 512",
@@ -50,12 +44,8 @@ export function addEvaluate(program: Program, context: CommandContext): void {
         seenNotes: watch.seenNotes,
         report: await context.jobs.evaluate({
           ...watch.options,
-          model: paths.model(model),
-          revision: options.revision,
-          engine: options.engine,
-          evaluation: paths.texts(options.eval),
-          evalWindows: options.evalWindows,
-          tasks: paths.texts(options.task),
+          ...group.modelFields(model, options, paths),
+          ...group.evaluationFields(options, paths),
           choiceTasks: options.choice ? undefined : false,
           seqLen: options.seqLen,
           seed: options.seed,

@@ -11,6 +11,7 @@ import {
   tableWidth,
   watched,
 } from "../context.ts";
+import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
 import { outputOf } from "../request.ts";
 import { reportText } from "../tables/report.ts";
@@ -22,21 +23,15 @@ import { reportText } from "../tables/report.ts";
  * @param context What the command works with
  */
 export function addExport(program: Program, context: CommandContext): void {
-  program.command("export")
+  const command = program.command("export")
     .summary("writes a model in another format")
     .description("Writes a (pruned) model in another format.")
     .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
     .addOption(option.revisionOption)
-    .addOption(option.requiredOutOption)
-    .addOption(option.formatOption)
-    .addOption(option.dtypeOption)
-    .addOption(option.quantizeOption)
-    .addOption(option.zeroPadOption)
-    .addOption(option.forceOption)
-    .addOption(option.jsonOption)
-    .addOption(option.quietOption)
-    .addOption(option.noColorOption)
-    .addOption(option.debugOption)
+    .addOption(option.requiredOutOption);
+  group.withShown(
+    group.withOutput(command).addOption(option.zeroPadOption).addOption(option.forceOption),
+  )
     .addHelpText(
       "after",
       "\nExamples:\n  gprune export ./my-model --dtype bf16 --out my-model-bf16\n  gprune export ./my-model --format onnx --quantize q8,q4 --out my-model-onnx",

@@ -10,6 +10,7 @@ import {
   tableWidth,
   watched,
 } from "../context.ts";
+import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
 import { summaryText } from "../tables/summary.ts";
 
@@ -20,17 +21,14 @@ import { summaryText } from "../tables/summary.ts";
  * @param context What the command works with
  */
 export function addInspect(program: Program, context: CommandContext): void {
-  program.command("inspect")
+  const command = program.command("inspect")
     .summary("what a model is, and what can be pruned of it")
     .description(
       "Shows family, layers, widths, heads, prunable and total parameters, bytes, and what each export can hold.",
     )
     .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
-    .addOption(option.revisionOption)
-    .addOption(option.jsonOption)
-    .addOption(option.quietOption)
-    .addOption(option.noColorOption)
-    .addOption(option.debugOption)
+    .addOption(option.revisionOption);
+  group.withShown(command)
     .action(async (model, options) => {
       const summary = await watched(context, options, (watch) =>
         context.jobs.inspect({

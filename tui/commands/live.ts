@@ -6,8 +6,9 @@ import { GpruneError } from "../../core/errors.ts";
 import type { LiveOptions } from "../../core/session/live/session.ts";
 import type { LiveStart } from "../live/start.ts";
 import { type CommandContext, InterruptedError, pathsOf, type Program } from "../context.ts";
+import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
-import { checkScoreDomains, outputOf, requestOf } from "../request.ts";
+import { outputOf, requestOf } from "../request.ts";
 
 /**
  * Adds the command.
@@ -18,20 +19,11 @@ import { checkScoreDomains, outputOf, requestOf } from "../request.ts";
 export function addLive(program: Program, context: CommandContext): void {
   liveCommand(program).action(async (model, options) => {
     const paths = pathsOf(context);
-    checkScoreDomains(options.scoreDomains, options.calib, options.self);
     const stats = options.stats === undefined ? undefined : paths.file(options.stats);
     const live: LiveOptions = {
-      model: paths.model(model),
-      revision: options.revision,
-      engine: options.engine,
-      calibration: paths.texts(options.calib),
-      self: options.self ? undefined : false,
-      samples: options.samples,
-      seqLen: options.seqLen,
-      seed: options.seed,
-      evaluation: paths.texts(options.eval),
-      evalWindows: options.evalWindows,
-      tasks: paths.texts(options.task),
+      ...group.modelFields(model, options, paths),
+      ...group.calibrationFields(options, paths),
+      ...group.evaluationFields(options, paths),
       choiceTasks: options.choice,
       stats,
       request: requestOf(options),
@@ -66,41 +58,22 @@ async function runLive(
 
 // The type of this function is what its options make it; writing it out would repeat all of them.
 function liveCommand(program: Program) {
-  return program.command("tui")
+  const command = program.command("tui")
     .summary("the interactive session: cut a model with the arrow keys")
     .description(
       "Opens the interactive session. Without a model it asks which one; everything can be changed there with keys.",
     )
-    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id")
-    .addOption(option.revisionOption)
-    .addOption(option.engineOption)
-    .addOption(option.sparsityOption)
-    .addOption(option.methodOption)
-    .addOption(option.metricOption)
-    .addOption(option.structuresOption)
-    .addOption(option.shapeOption)
-    .addOption(option.refitOption)
-    .addOption(option.modulesOption)
-    .addOption(option.multipleOption)
-    .addOption(option.switchOption)
-    .addOption(option.scoreDomainsOption)
-    .addOption(option.objectiveOption)
-    .addOption(option.protectOption)
-    .addOption(option.layerBudgetOption)
-    .addOption(option.givenStatsOption)
-    .addOption(option.calibOption)
-    .addOption(option.noSelfOption)
-    .addOption(option.liveSamplesOption)
-    .addOption(option.liveSeqLenOption)
-    .addOption(option.seedOption)
-    .addOption(option.evalOption)
-    .addOption(option.liveEvalWindowsOption)
-    .addOption(option.taskOption)
+    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id");
+  const planned = group.withPlanning(group.withCut(group.withModel(command)))
+    .addOption(option.givenStatsOption);
+  const calibrated = group.withCalibration(planned, {
+    samples: option.liveSamplesOption,
+    seqLen: option.liveSeqLenOption,
+  });
+  const measured = group.withEvaluation(calibrated, { evalWindows: option.liveEvalWindowsOption })
     .addOption(option.liveChoiceOption)
-    .addOption(option.outOption)
-    .addOption(option.formatOption)
-    .addOption(option.dtypeOption)
-    .addOption(option.quantizeOption)
+    .addOption(option.outOption);
+  return group.withOutput(measured)
     .addOption(option.noColorOption)
     .addOption(option.debugOption)
     .addHelpText(

@@ -10,6 +10,7 @@ import {
   tableWidth,
   watched,
 } from "../context.ts";
+import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
 import { requestOf } from "../request.ts";
 import { planText } from "../tables/plan.ts";
@@ -21,32 +22,17 @@ import { planText } from "../tables/plan.ts";
  * @param context What the command works with
  */
 export function addPlan(program: Program, context: CommandContext): void {
-  program.command("plan")
+  const command = program.command("plan")
     .summary("a plan from statistics, without running the model again")
     .description("Makes a plan of what to remove from the statistics of gprune calibrate.")
     .argument("[MODEL]", "the model of the statistics (default: embedded)")
     .addOption(option.requiredStatsOption)
-    .addOption(option.revisionOption)
-    .addOption(option.sparsityOption)
-    .addOption(option.methodOption)
-    .addOption(option.metricOption)
-    .addOption(option.structuresOption)
-    .addOption(option.shapeOption)
-    .addOption(option.refitOption)
-    .addOption(option.modulesOption)
-    .addOption(option.multipleOption)
-    .addOption(option.switchOption)
-    .addOption(option.scoreDomainsOption)
-    .addOption(option.objectiveOption)
-    .addOption(option.protectOption)
-    .addOption(option.layerBudgetOption)
+    .addOption(option.revisionOption);
+  const planned = group.withPlanning(group.withCut(command))
     .addOption(option.seedOption)
     .addOption(option.saveOption)
-    .addOption(option.forceOption)
-    .addOption(option.jsonOption)
-    .addOption(option.quietOption)
-    .addOption(option.noColorOption)
-    .addOption(option.debugOption)
+    .addOption(option.forceOption);
+  group.withShown(planned)
     .addHelpText(
       "after",
       "\nExample:\n  gprune plan ./my-model --stats my-model.stats --sparsity 0.5 \\\n      --save half.plan.json",

@@ -12,9 +12,10 @@ import {
   tableWidth,
   watched,
 } from "../context.ts";
+import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
 import { modelName } from "../paths.ts";
-import { checkScoreDomains, outputOf, requestOf } from "../request.ts";
+import { outputOf, requestOf } from "../request.ts";
 import { UsageError } from "../values.ts";
 import { reportText } from "../tables/report.ts";
 
@@ -38,8 +39,8 @@ export function addPrune(program: Program, context: CommandContext): void {
     const source = paths.model(model);
     const sparsity = options.sparsity ?? option.defaultSparsity;
     const out = options.out ?? join("gprune-out", `${modelName(source)}-${sparsity}`);
-    checkScoreDomains(options.scoreDomains, options.calib, options.self);
     checkCalibrated(options);
+    const calibration = group.calibrationFields(options, paths);
     const request = requestOf({ ...options, sparsity });
     const output = outputOf(options);
     const { result, seenNotes } = await watched(
@@ -50,18 +51,9 @@ export function addPrune(program: Program, context: CommandContext): void {
         result: await context.jobs.prune({
           ...watch.options,
           ...request,
-          model: source,
-          revision: options.revision,
-          engine: options.engine,
-          calibration: paths.texts(options.calib),
-          // Unless told otherwise, the library decides: published methods know no such text.
-          self: options.self ? undefined : false,
-          samples: options.samples,
-          seqLen: options.seqLen,
-          seed: options.seed,
-          evaluation: paths.texts(options.eval),
-          evalWindows: options.evalWindows,
-          tasks: paths.texts(options.task),
+          ...group.modelFields(model, options, paths),
+          ...calibration,
+          ...group.evaluationFields(options, paths),
           choiceTasks: options.choice ? undefined : false,
           out: paths.file(out),
           force: options.force,
@@ -99,46 +91,18 @@ function checkCalibrated(
 
 // The type of this function is what its options make it; writing it out would repeat all of them.
 function pruneCommand(program: Program) {
-  return program.command("prune")
+  const command = program.command("prune")
     .summary("the main job: calibrate, plan, apply, evaluate, write")
     .description("Prunes a model: calibrates, plans, applies, evaluates and writes the result.")
-    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)")
-    .addOption(option.revisionOption)
-    .addOption(option.engineOption)
-    .addOption(option.sparsityOption)
-    .addOption(option.methodOption)
-    .addOption(option.metricOption)
-    .addOption(option.structuresOption)
-    .addOption(option.shapeOption)
-    .addOption(option.refitOption)
-    .addOption(option.modulesOption)
-    .addOption(option.multipleOption)
-    .addOption(option.switchOption)
-    .addOption(option.scoreDomainsOption)
-    .addOption(option.objectiveOption)
-    .addOption(option.protectOption)
-    .addOption(option.layerBudgetOption)
+    .argument("[MODEL]", "a folder in the Hugging Face layout or a hub id (default: embedded)");
+  const planned = group.withPlanning(group.withCut(group.withModel(command)))
     .addOption(option.noRefineOption)
-    .addOption(option.givenStatsOption)
-    .addOption(option.calibOption)
-    .addOption(option.noSelfOption)
-    .addOption(option.samplesOption)
-    .addOption(option.seqLenOption)
-    .addOption(option.seedOption)
-    .addOption(option.evalOption)
-    .addOption(option.evalWindowsOption)
-    .addOption(option.taskOption)
+    .addOption(option.givenStatsOption);
+  const measured = group.withEvaluation(group.withCalibration(planned))
     .addOption(option.noChoiceOption)
-    .addOption(option.outOption)
-    .addOption(option.formatOption)
-    .addOption(option.dtypeOption)
-    .addOption(option.quantizeOption)
-    .addOption(option.zeroPadOption)
+    .addOption(option.outOption);
+  const written = group.withOutput(measured).addOption(option.zeroPadOption)
     .addOption(option.resumeOption)
-    .addOption(option.forceOption)
-    .addOption(option.jsonOption)
-    .addOption(option.quietOption)
-    .addOption(option.noColorOption)
-    .addOption(option.debugOption)
-    .addHelpText("after", examples);
+    .addOption(option.forceOption);
+  return group.withShown(written).addHelpText("after", examples);
 }
