@@ -39,6 +39,7 @@ export function checkedEngine(engine: Engine, openReference: () => Promise<Engin
       return await engine.openFittingBlock(specification, structure);
     },
     openStreamFit: (...inputs) => engine.openStreamFit(...inputs),
+    ...(engine.multiply && { multiply: (left, right) => engine.multiply!(left, right) }),
     openEmbedding: (model) => engine.openEmbedding(model),
     openHead: (model, finalNorm) => engine.openHead(model, finalNorm),
     close: () => engine.close(),

@@ -105,6 +105,10 @@ export function resilientEngine(
         takeSums: () => held.useKept((fit) => fit.takeSums!()),
       };
     },
+    ...(first.multiply && {
+      multiply: (left, right) =>
+        state.attempt(async (engine) => await engine.multiply?.(left, right)),
+    }),
     openEmbedding: async (model): Promise<Embedding> => {
       const held = await Held.open(state, (engine) => engine.openEmbedding(model));
       return {

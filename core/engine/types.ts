@@ -2,6 +2,7 @@
  * What runs a model block by block. One implementation is on ONNX Runtime; nothing above knows which one runs.
  * @module
  */
+import type { Block as MatrixBlock } from "../linear/product.ts";
 import type {
   Architecture,
   BlockTensors,
@@ -322,6 +323,15 @@ export interface Engine {
   openEmbedding(model: Model): Promise<Embedding>;
   /** Prepares final norm and output head; with another weight for the norm, `[hidden]`, where one is given. */
   openHead(model: Model, finalNorm?: Tensor): Promise<Head>;
+  /**
+   * left · rightᵀ of matrices in the computer's memory, with numbers and sums in float32. Engines on the processor do
+   * not have it. Use it through `multiplier`.
+   *
+   * @param left `[rows, depth]`
+   * @param right `[columns, depth]`
+   * @returns `[rows, columns]`; undefined where the engine cannot do it any more
+   */
+  multiply?(left: MatrixBlock, right: MatrixBlock): Promise<Float64Array | undefined>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }

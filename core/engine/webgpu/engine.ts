@@ -10,6 +10,7 @@ import { GraphicsContext } from "./context.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
 import { openFittingBlock } from "./fitting.ts";
 import { openHead } from "./head.ts";
+import { multiplyOnCard } from "./matrices.ts";
 import { openStreamFit } from "./stream_fit.ts";
 import { BlockUploads } from "./uploads.ts";
 
@@ -43,6 +44,8 @@ export async function openWebGpuEngine(options: DeviceOptions = {}): Promise<Web
       openFittingBlock(context, uploads, specification, structure),
     openStreamFit: (architecture, norm, bias) => openStreamFit(context, architecture, norm, bias),
     openEmbedding,
+    multiply: (left, right) =>
+      context.guard("multiply matrices", () => multiplyOnCard(context, left, right)),
     openHead: (model, finalNorm) => openHead(context, model, finalNorm),
     close: () => {
       uploads.close();
