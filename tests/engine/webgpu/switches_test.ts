@@ -2,6 +2,7 @@
  * Every switch of the families on the card: random models that transformers computed, and made-up blocks with each
  * switch by itself on heads of many sizes.
  */
+import { collect } from "../../../core/calibrate/collect.ts";
 import type { BlockSpecification, Engine, KeyValueCache } from "../../../core/engine/types.ts";
 import { openModel } from "../../../core/model/open.ts";
 import {
@@ -15,7 +16,7 @@ import type {
   LayerShape,
   MemoryTensor,
 } from "../../../core/model/types.ts";
-import { blockTensorShape } from "../../../core/model/units.ts";
+import { blockTensorShape, STRUCTURES } from "../../../core/model/units.ts";
 import { familyFixtures } from "../../helpers/family-fixtures.ts";
 import { normalNumbers } from "../../helpers/random-model.ts";
 import { assertClose, unpack, wholeLogits } from "../helpers.ts";
@@ -43,6 +44,33 @@ Deno.test({
           ];
           assertClose(losses, lossesOf(own, [1, 2, 3]), 1e-5);
           await head.close();
+        });
+      }
+    });
+  },
+});
+
+Deno.test({
+  name: "collect() gives the statistics of ONNX Runtime on a random model of every family",
+  ignore,
+  fn: async (t) => {
+    await withEngines(async (webgpu, onnx) => {
+      for (const { name, folder, reference } of familyFixtures) {
+        await t.step(name, async () => {
+          const model = await openModel(folder);
+          const calibration = reference.tokens.map((row) => Int32Array.from(row));
+          const domains = [{ name: "tokens", calibration, heldOut: [] }];
+          const expected = await collect(onnx, model, domains, { gram: true });
+          const actual = await collect(webgpu, model, domains, { gram: true });
+          for (const [layer, statistics] of expected.entries()) {
+            for (const structure of STRUCTURES) {
+              const [own] = actual[layer][structure].domains;
+              const [other] = statistics[structure].domains;
+              assertSame(`Σ x² of ${layer}`, own.sumOfSquares, other.sumOfSquares);
+              const grams = [own.gram, other.gram] as MemoryTensor[];
+              assertSame(`Gram matrix of ${layer}`, grams[0].data, grams[1].data);
+            }
+          }
         });
       }
     });
