@@ -25,7 +25,6 @@ export function checkedEngine(engine: Engine, openReference: () => Promise<Engin
   return {
     name: engine.name,
     device: engine.device,
-    announceBlock: (block) => engine.announceBlock?.(block),
     openBlock: async (specification) => {
       await check(specification);
       return await engine.openBlock(specification);
@@ -41,6 +40,7 @@ export function checkedEngine(engine: Engine, openReference: () => Promise<Engin
     openStreamFit: (...inputs) => engine.openStreamFit(...inputs),
     ...(engine.multiply && { multiply: (left, right) => engine.multiply!(left, right) }),
     openEmbedding: (model) => engine.openEmbedding(model),
+    announceBlock: (block) => engine.announceBlock?.(block),
     openHead: (model, finalNorm) => engine.openHead(model, finalNorm),
     close: () => engine.close(),
   };

@@ -44,7 +44,6 @@ export function resilientEngine(
     get device() {
       return state.current.device;
     },
-    announceBlock: (block) => state.current.announceBlock?.(block),
     openBlock: async (specification): Promise<Block> => {
       const held = await Held.open(state, (engine) => engine.openBlock(specification));
       const block: Block = {
@@ -116,6 +115,7 @@ export function resilientEngine(
         close: () => held.close(),
       };
     },
+    announceBlock: (block) => state.current.announceBlock?.(block),
     openHead: async (model, finalNorm): Promise<Head> => {
       const held = await Held.open(state, (engine) => engine.openHead(model, finalNorm));
       return {

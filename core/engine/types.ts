@@ -2,7 +2,6 @@
  * What runs a model block by block. One implementation is on ONNX Runtime; nothing above knows which one runs.
  * @module
  */
-import type { Block as MatrixBlock } from "../linear/product.ts";
 import type {
   Architecture,
   BlockTensors,
@@ -11,6 +10,7 @@ import type {
   Structure,
   Tensor,
 } from "../model/types.ts";
+import type { Block as MatrixBlock } from "../linear/product.ts";
 
 /**
  * What a block reports besides its output: nothing, sums, sums with Gram matrices, or the residual stream between
@@ -304,13 +304,6 @@ export interface Engine {
   readonly name: string;
   /** `cpu`, or the graphics card's name. */
   readonly device: string;
-  /**
-   * Says which block will be opened next, while another one runs: an engine that has to carry weights somewhere begins
-   * with it. Nothing but time depends on it; engines in the computer's own memory do not have it.
-   *
-   * @param block The block
-   */
-  announceBlock?(block: Omit<BlockSpecification, "capture">): void;
   /** Prepares a block to run whole texts. */
   openBlock(specification: BlockSpecification): Promise<Block>;
   /** Prepares a block to continue texts token by token. */
@@ -319,6 +312,13 @@ export interface Engine {
   openFittingBlock(specification: BlockSpecification, structure: Structure): Promise<FittingBlock>;
   /** Prepares the fit of normed streams; the tensors are the norm's weight and, of a LayerNorm, its bias, `[hidden]`. */
   openStreamFit(architecture: Architecture, norm: Tensor, bias?: Tensor): Promise<StreamFit>;
+  /**
+   * Says which block will be opened next, while another one runs: an engine that has to carry weights somewhere begins
+   * with it. Nothing but time depends on it; engines in the computer's own memory do not have it.
+   *
+   * @param block The block
+   */
+  announceBlock?(block: Omit<BlockSpecification, "capture">): void;
   /** Prepares the embedding. */
   openEmbedding(model: Model): Promise<Embedding>;
   /** Prepares final norm and output head; with another weight for the norm, `[hidden]`, where one is given. */

@@ -4,12 +4,12 @@
  */
 import { ActivationStore } from "../engine/activations.ts";
 import { joinWindows } from "../engine/batches.ts";
-import { announceBlock } from "../engine/forward.ts";
 import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Head, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
+import { announceBlock } from "../engine/forward.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 
 /** Options of {@linkcode runWholeModel}. */
