@@ -85,10 +85,10 @@ Deno.test({
           await engine.close();
           return [name, device];
         });
-      assertEquals(await take("card", 1500), ["webgpu", "a card"]);
+      assertEquals(await take("card", 800), ["webgpu", "a card"]);
       // A card in software never wins over a processor that is let be.
       assertEquals(await take("card", 0), ["onnx", "cpu"]);
-      assertEquals(await take("fallback", 1500), ["onnx", "cpu"]);
+      assertEquals(await take("fallback", 800), ["onnx", "cpu"]);
     });
   },
 });
