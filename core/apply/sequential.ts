@@ -9,12 +9,14 @@
  * @module
  */
 import type { DomainWindows, Statistics } from "../calibrate/types.ts";
+import { onceMore } from "../engine/again.ts";
+import { multiplier } from "../engine/multiply.ts";
 import type { Engine } from "../engine/types.ts";
 import { StatisticsError } from "../errors.ts";
 import type { RefitRow } from "../evaluate/report.ts";
 import { fitError, fitWeights } from "../linear/fit.ts";
 import { makePace, type Pace } from "../linear/pace.ts";
-import { multiplyTransposed, transpose, whole } from "../linear/product.ts";
+import { type Multiply, transpose, whole } from "../linear/product.ts";
 import { leastOnLine } from "../linear/least.ts";
 import { blockTensors, outerTensor } from "../model/open.ts";
 import { memoryTensor, readTensor } from "../model/safetensors.ts";
@@ -121,8 +123,9 @@ export async function* refitSequentially(
   try {
     let drifted = false;
     for (const layer of plan.layers) {
-      const work = { model, streams, plan: layer, drifted, pace: makePace(options.signal) };
-      const result = await refitOneLayer(work);
+      const pace = makePace(options.signal);
+      const work = { model, streams, plan: layer, drifted, pace, multiply: multiplier(engine) };
+      const result: RefittedLayer = await onceMore(() => refitOneLayer(work));
       drifted = result.drifted;
       options.onProgress?.({ stage: "apply", done: layer.layer + 1, total, unit: "blocks" });
       yield result.layer;
@@ -218,11 +221,19 @@ interface LayerWork {
   /** Whether the pruned stream before the layer is another than the dense one. */
   readonly drifted: boolean;
   readonly pace: Pace;
+  /** What multiplies matrices. */
+  readonly multiply: Multiply;
+}
+
+interface RefittedLayer {
+  readonly layer: SequentialLayer;
+  /** Whether the pruned stream after the layer is another than the dense one. */
+  readonly drifted: boolean;
 }
 
 async function refitOneLayer(
   work: LayerWork,
-): Promise<{ readonly layer: SequentialLayer; readonly drifted: boolean }> {
+): Promise<RefittedLayer> {
   const { model, streams, plan, drifted } = work;
   const { architecture } = model;
   const before = architecture.layers[plan.layer];
@@ -250,6 +261,7 @@ async function refitOneLayer(
   }
   const afterDrifted = middleDrifted || cut("ffn");
   if (afterDrifted) rows.push(...await fitClosing(work, block, "ffn", cut, set));
+  streams.announceDense(plan.layer + 1);
   await streams.advance(afterDrifted ? block : undefined);
   return {
     layer: { layer: plan.layer, shape, tensors, fitted, rows },
@@ -269,7 +281,7 @@ interface WorkingBlock {
 type SetWeight = (role: BlockRole, weight: Float32Array) => void;
 
 async function fitClosing(
-  { plan, streams, pace }: LayerWork,
+  { plan, streams, pace, multiply }: LayerWork,
   block: WorkingBlock,
   structure: Structure,
   cut: (structure: Structure) => boolean,
@@ -284,9 +296,9 @@ async function fitClosing(
     bias && await readTensor(bias),
   );
   const plain = Float64Array.from(await readTensor(block.tensors.get(role)!));
-  const weights = await fitWeights(plain, fit, { ridge: sequentialRidge, pace });
-  const plainError = await fitError(plain, judge, pace);
-  const refittedError = await fitError(weights, judge, pace);
+  const weights = await fitWeights(plain, fit, { ridge: sequentialRidge, pace, multiply });
+  const plainError = await fitError(plain, judge, pace, multiply);
+  const refittedError = await fitError(weights, judge, pace, multiply);
   const better = refittedError < plainError;
   if (better) set(role, Float32Array.from(weights));
   // A projection that lost nothing is only brought back to the dense stream; the report is about cuts.
@@ -303,7 +315,7 @@ async function fitClosing(
 
 /** W′ = W A for the projections that read a drifted stream, A being fitted from the identity. */
 async function fitReaders(
-  { streams, pace }: LayerWork,
+  { streams, pace, multiply }: LayerWork,
   block: WorkingBlock,
   place: "before" | "middle",
   set: SetWeight,
@@ -317,15 +329,16 @@ async function fitReaders(
   );
   const identity = new Float64Array(hiddenSize * hiddenSize);
   for (let j = 0; j < hiddenSize; j++) identity[j * (hiddenSize + 1)] = 1;
-  const map = await fitWeights(identity, fit, { ridge: sequentialRidge, pace });
-  if (!(await fitError(map, judge, pace) < await fitError(identity, judge, pace))) return;
+  const map = await fitWeights(identity, fit, { ridge: sequentialRidge, pace, multiply });
+  const error = (candidate: Float64Array) => fitError(candidate, judge, pace, multiply);
+  if (!(await error(map) < await error(identity))) return;
   const turned = whole(transpose(map, hiddenSize, hiddenSize), hiddenSize, hiddenSize);
   for (const role of roles) {
     const tensor = block.tensors.get(role);
     if (tensor === undefined) continue;
     const weights = Float64Array.from(await readTensor(tensor));
     const rows = weights.length / hiddenSize;
-    const mapped = await multiplyTransposed(whole(weights, rows, hiddenSize), turned, pace);
+    const mapped = await multiply(whole(weights, rows, hiddenSize), turned, pace);
     set(role, Float32Array.from(mapped));
   }
 }

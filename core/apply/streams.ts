@@ -7,7 +7,10 @@ import type { DomainWindows } from "../calibrate/types.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { memoryOf } from "../engine/memory.ts";
 import { inBatches, joinWindows, windowLosses } from "../engine/batches.ts";
-import type { BlockSpecification, Engine, FitSums } from "../engine/types.ts";
+import { type FitPassage, openFitPassage, openStreamFitPassage } from "../engine/fit_passages.ts";
+import { announceBlock } from "../engine/forward.ts";
+import { closeStream, openPassage, runWithMiddle } from "../engine/streams.ts";
+import type { BlockSpecification, Engine, FitSums, Stream } from "../engine/types.ts";
 import { type FitPair, RunningFit } from "./fit_sums.ts";
 import type { Model, Structure, Tensor } from "../model/types.ts";
 import { breathe } from "../progress.ts";
@@ -18,7 +21,10 @@ interface Batch {
   readonly windows: readonly Int32Array[];
 }
 
-/** The streams, and the engine that moves them on. */
+/**
+ * The streams, and the engine that moves them on. Within a layer they may stay on a graphics card; the streams before it
+ * are in the computer's memory, so that a layer whose card failed can be done again.
+ */
 export class StreamPair {
   readonly #engine: Engine;
   readonly #model: Model;
@@ -26,20 +32,20 @@ export class StreamPair {
   readonly #weights: readonly number[];
   readonly #signal: AbortSignal | undefined;
   /** The pruned model's stream before the current block. */
-  readonly #now: ActivationStore;
-  /** The pruned model's stream between attention and FFN. */
-  readonly #nowMiddle: ActivationStore;
+  #now: ActivationStore<Stream>;
+  /** The pruned model's stream between attention and FFN, and then after the block. */
+  #nowMiddle: ActivationStore<Stream>;
   /** The dense model's stream before, between, and after. */
-  readonly #dense: ActivationStore;
-  readonly #denseMiddle: ActivationStore;
-  readonly #denseAfter: ActivationStore;
+  #dense: ActivationStore<Stream>;
+  readonly #denseMiddle: ActivationStore<Stream>;
+  #denseAfter: ActivationStore<Stream>;
 
   private constructor(
     engine: Engine,
     model: Model,
     batches: readonly Batch[],
     weights: readonly number[],
-    stores: readonly ActivationStore[],
+    stores: readonly ActivationStore<Stream>[],
     signal?: AbortSignal,
   ) {
     this.#engine = engine;
@@ -77,9 +83,9 @@ export class StreamPair {
     ]);
     const { hiddenSize } = model.architecture;
     const sizes = batches.map(({ windows }) => windows.length * windows[0].length * hiddenSize);
-    const stores: ActivationStore[] = [];
+    const stores: ActivationStore<Stream>[] = [];
     for (let store = 0; store < 5; store++) {
-      stores.push(await ActivationStore.open(sizes, memory));
+      stores.push(await ActivationStore.open<Stream>(sizes, memory));
     }
     const { weights, signal } = options;
     const pair = new StreamPair(engine, model, batches, weights, stores, signal);
@@ -116,9 +122,10 @@ export class StreamPair {
     try {
       await this.#each(async (index, { windows }) => {
         const hidden = await this.#dense.get(index);
-        const output = await opened.run(hidden, windows.length, windows[0].length);
-        await this.#denseMiddle.put(index, output.middle!);
-        await this.#denseAfter.put(index, output.hidden);
+        const length = windows[0].length;
+        const after = await runWithMiddle(opened, hidden, windows.length, length);
+        await this.#denseMiddle.put(index, after.middle);
+        await this.#denseAfter.put(index, after.hidden);
       });
     } finally {
       await opened.close();
@@ -135,8 +142,10 @@ export class StreamPair {
     try {
       await this.#each(async (index, { windows }) => {
         const hidden = await this.#now.get(index);
-        const output = await opened.run(hidden, windows.length, windows[0].length);
-        await this.#nowMiddle.put(index, output.middle!);
+        const length = windows[0].length;
+        const after = await runWithMiddle(opened, hidden, windows.length, length);
+        closeStream(after.hidden);
+        await this.#nowMiddle.put(index, after.middle);
       });
     } finally {
       await opened.close();
@@ -144,23 +153,40 @@ export class StreamPair {
   }
 
   /**
-   * Moves both streams past the block.
+   * Says which dense block will be run next.
+   *
+   * @param layer The block's number; nothing happens behind the last one
+   */
+  announceDense(layer: number): void {
+    announceBlock(this.#engine, this.#model, layer);
+  }
+
+  /**
+   * Moves both streams past the block. Should it fail, they are still before the block.
    *
    * @param block The pruned block, finished; absent where it is the dense one and so is everything before it
    */
   async advance(block?: Omit<BlockSpecification, "capture">): Promise<void> {
     const opened = block && await this.#engine.openBlock({ ...block, capture: "none" });
+    const passage = opened && openPassage(opened);
     try {
       await this.#each(async (index, { windows }) => {
-        const after = await this.#denseAfter.get(index);
-        await this.#dense.put(index, after);
+        await this.#denseAfter.settle(index);
+        if (passage === undefined) {
+          await this.#nowMiddle.put(index, await this.#denseAfter.get(index));
+          return;
+        }
         const hidden = await this.#now.get(index);
-        const output = await opened?.run(hidden, windows.length, windows[0].length);
-        await this.#now.put(index, output?.hidden ?? after);
+        const after = await passage.run(hidden, windows.length, windows[0].length);
+        await this.#nowMiddle.put(index, after);
       });
+      // Everything is on its way before the first batch is waited for.
+      await this.#each((index) => this.#nowMiddle.settle(index));
     } finally {
       await opened?.close();
     }
+    [this.#now, this.#nowMiddle] = [this.#nowMiddle, this.#now];
+    [this.#dense, this.#denseAfter] = [this.#denseAfter, this.#dense];
   }
 
   /**
@@ -178,17 +204,16 @@ export class StreamPair {
   ): Promise<FitPair> {
     const opened = await this.#engine.openFittingBlock({ ...block, capture: "none" }, structure);
     const targets = structure === "heads" ? this.#denseMiddle : this.#denseAfter;
+    const { architecture } = this.#model;
     try {
-      return await this.#sum(async (index, { windows }) => {
-        const target = await targets.get(index);
-        const stream = bias === undefined
-          ? target
-          : target.map((value, at) => value - bias[at % bias.length]);
-        const tokenScale = this.#tokenScale(target);
-        const hidden = await this.#now.get(index);
-        const length = windows[0].length;
-        return await opened.run(hidden, windows.length, length, { stream, tokenScale });
-      });
+      return await this.#sum(
+        (onSums) => openFitPassage(opened, architecture, onSums),
+        async (passage, index, { windows }) => {
+          const target = { stream: await targets.get(index), bias };
+          const hidden = await this.#now.get(index);
+          await passage.add(hidden, windows.length, windows[0].length, target);
+        },
+      );
     } finally {
       await opened.close();
     }
@@ -206,13 +231,13 @@ export class StreamPair {
     const [from, to] = place === "before"
       ? [this.#now, this.#dense]
       : [this.#nowMiddle, this.#denseMiddle];
-    const opened = await this.#engine.openStreamFit(this.#model.architecture, norm, bias);
+    const { architecture } = this.#model;
+    const opened = await this.#engine.openStreamFit(architecture, norm, bias);
     try {
-      return await this.#sum(async (index) => {
-        const now = await from.get(index);
-        const ones = new Float32Array(now.length / this.#model.architecture.hiddenSize).fill(1);
-        return await opened.run(now, await to.get(index), ones);
-      });
+      return await this.#sum(
+        (onSums) => openStreamFitPassage(opened, architecture, onSums),
+        async (passage, index) => await passage.add(await from.get(index), await to.get(index)),
+      );
     } finally {
       await opened.close();
     }
@@ -263,26 +288,21 @@ export class StreamPair {
     }
   }
 
-  async #sum(work: (index: number, batch: Batch) => Promise<FitSums>): Promise<FitPair> {
-    const sums = new RunningFit(this.#weights);
-    await this.#each(async (index, batch) => sums.add(batch, await work(index, batch)));
-    return sums.result();
-  }
-
-  /**
-   * 1 / root mean square (of a model with LayerNorm: 1 / standard deviation) of each token's stream: what follows is normed, so that an error counts by its share of the
-   * stream.
-   */
-  #tokenScale(stream: Float32Array): Float32Array {
-    const { hiddenSize, normEpsilon, norm } = this.#model.architecture;
-    return Float32Array.from({ length: stream.length / hiddenSize }, (_, token) => {
-      let [sum, energy] = [0, 0];
-      for (let at = token * hiddenSize; at < (token + 1) * hiddenSize; at++) {
-        sum += stream[at];
-        energy += stream[at] * stream[at];
-      }
-      const mean = norm === "layer" ? sum / hiddenSize : 0;
-      return 1 / Math.sqrt(energy / hiddenSize - mean * mean + normEpsilon);
+  async #sum<Inputs extends readonly unknown[]>(
+    open: (onSums: (sums: FitSums) => void) => FitPassage<Inputs>,
+    work: (passage: FitPassage<Inputs>, index: number, batch: Batch) => Promise<void>,
+  ): Promise<FitPair> {
+    const running = new RunningFit(this.#weights);
+    let current: Batch | undefined;
+    const passage = open((sums) => running.add(current!, sums));
+    await this.#each(async (index, batch) => {
+      // Sums may wait on the card, where they add up: those of other windows are fetched before.
+      const isOther = current?.domain !== batch.domain || current.heldOut !== batch.heldOut;
+      if (isOther) await passage.flush();
+      current = batch;
+      await work(passage, index, batch);
     });
+    await passage.flush();
+    return running.result();
   }
 }

@@ -14,6 +14,7 @@ import type {
 import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
+import { announceBlock } from "../engine/forward.ts";
 import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import { discard } from "../linear/discard.ts";
@@ -186,6 +187,7 @@ async function runLayer(
     tensors,
     capture: options.gram ? "gram" : "sums",
   });
+  announceBlock(engine, model, layer + 1);
   let current: Batch | undefined;
   const passage = openPassage(block, (part) => sums.add(part));
   try {

@@ -98,6 +98,18 @@ export class ActivationStore<Held extends Stream = Float32Array> {
     return data as Stream as Held;
   }
 
+  /**
+   * Brings a batch that stays on a graphics card into the computer's memory, or the scratch file.
+   *
+   * @param index The batch's number
+   * @throws {EngineError} if it is lost
+   */
+  async settle(index: number): Promise<void> {
+    const held = this.#memory[index];
+    if (held === undefined || held instanceof Float32Array) return;
+    await this.put(index, await held.read() as Stream as Held);
+  }
+
   /** Frees memory, the card and the scratch file. */
   async close(): Promise<void> {
     for (const data of this.#memory) if (data !== undefined) closeStream(data);

@@ -3,20 +3,24 @@
  * @module
  */
 import { checkBlock } from "./check.ts";
+import type { AttentionKind } from "../model/types.ts";
 import type { BlockSpecification, Engine } from "./types.ts";
 
 /**
- * Checks the first block of a model that is opened: its own weights and sizes, on a few made-up tokens.
+ * Checks the first block of a model that is opened, and the first of each other kind of attention: their own weights and
+ * sizes, on a few made-up tokens.
  *
  * @param engine The engine to check
  * @param openReference Opens the engine that is trusted
- * @returns The engine; opening its first block throws a `GraphicsError` where the numbers differ
+ * @returns The engine; opening such a block throws a `GraphicsError` where the numbers differ
  */
 export function checkedEngine(engine: Engine, openReference: () => Promise<Engine>): Engine {
-  let checked: Promise<void> | undefined;
+  const checked = new Map<AttentionKind | undefined, Promise<void>>();
   const check = async (specification: BlockSpecification) => {
-    checked ??= compare(engine, openReference, specification);
-    await checked;
+    const { attention } = specification.shape;
+    const known = checked.get(attention) ?? compare(engine, openReference, specification);
+    checked.set(attention, known);
+    await known;
   };
   return {
     name: engine.name,
@@ -35,7 +39,9 @@ export function checkedEngine(engine: Engine, openReference: () => Promise<Engin
       return await engine.openFittingBlock(specification, structure);
     },
     openStreamFit: (...inputs) => engine.openStreamFit(...inputs),
+    ...(engine.multiply && { multiply: (left, right) => engine.multiply!(left, right) }),
     openEmbedding: (model) => engine.openEmbedding(model),
+    announceBlock: (block) => engine.announceBlock?.(block),
     openHead: (model, finalNorm) => engine.openHead(model, finalNorm),
     close: () => engine.close(),
   };

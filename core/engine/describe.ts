@@ -73,15 +73,22 @@ export interface EngineDescriptions {
   readonly auto: "onnx" | "webgpu";
 }
 
+/** Options of {@linkcode describeEngines}. */
+export interface DescribeOptions {
+  /** Tokens of a batch of the trial. Default: as many as keep a card busy, and few for one in software. */
+  readonly trialTokens?: number;
+}
+
 /**
  * Looks at the engines of this machine, and tries the graphics card for a second or two. Never throws: what is missing
  * is told in `problem`.
  *
+ * @param options How long the trial is
  * @returns What is there
  */
-export async function describeEngines(): Promise<EngineDescriptions> {
+export async function describeEngines(options: DescribeOptions = {}): Promise<EngineDescriptions> {
   const onnx = await describeOnnx();
-  const webgpu = await describeWebGpu(onnx.available);
+  const webgpu = await describeWebGpu(onnx.available, options);
   const { trial } = webgpu;
   const faster = trial !== undefined && trial.tokensPerSecond > trial.referenceTokensPerSecond;
   return { onnx, webgpu, auto: webgpu.available && faster ? "webgpu" : "onnx" };
@@ -98,7 +105,10 @@ async function describeOnnx(): Promise<OnnxDescription> {
   }
 }
 
-async function describeWebGpu(hasReference: boolean): Promise<WebGpuDescription> {
+async function describeWebGpu(
+  hasReference: boolean,
+  options: DescribeOptions,
+): Promise<WebGpuDescription> {
   try {
     const adapter = await findAdapter();
     const isFallback = adapter.info.isFallbackAdapter;
@@ -115,7 +125,7 @@ async function describeWebGpu(hasReference: boolean): Promise<WebGpuDescription>
       },
       features: [...adapter.features].sort(),
     };
-    const tried = hasReference ? await tryCard(isFallback) : {};
+    const tried = hasReference ? await tryCard(isFallback, options) : {};
     const problem = tried.problem ?? (isFallback ? FALLBACK_PROBLEM : undefined);
     return { available: problem === undefined, ...found, trial: tried.trial, problem };
   } catch (error) {
@@ -131,12 +141,13 @@ const TRIAL_TOKENS = { card: 2048, software: 128 };
 
 async function tryCard(
   isFallback: boolean,
+  { trialTokens }: DescribeOptions,
 ): Promise<{ readonly trial?: SpeedTrial; readonly problem?: string }> {
   try {
     const engine = await openTrustedEngine();
     const reference = await openOnnxEngine();
     try {
-      const tokens = isFallback ? TRIAL_TOKENS.software : TRIAL_TOKENS.card;
+      const tokens = trialTokens ?? TRIAL_TOKENS[isFallback ? "software" : "card"];
       return { trial: await timeTrial(engine, reference, { tokens }) };
     } finally {
       await reference.close();

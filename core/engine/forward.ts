@@ -20,6 +20,20 @@ export interface RunBlocksOptions {
 }
 
 /**
+ * Says which block of a model will be opened next, so that its weights are on their way while the one before it runs.
+ *
+ * @param engine What runs the blocks
+ * @param model The model
+ * @param layer The block's number; nothing happens behind the last one
+ */
+export function announceBlock(engine: Engine, model: Model, layer: number): void {
+  const { architecture } = model;
+  const shape = architecture.layers[layer];
+  if (shape === undefined || engine.announceBlock === undefined) return;
+  engine.announceBlock({ architecture, shape, tensors: blockTensors(model, layer) });
+}
+
+/**
  * Runs a batch through blocks of a model, one after the other.
  *
  * @param engine What runs the blocks
@@ -46,6 +60,7 @@ export async function runBlocks(
     const tensors = blockTensors(model, layer);
     const shape = architecture.layers[layer];
     const block = await engine.openBlock({ architecture, shape, tensors, capture });
+    if (layer + 1 < to) announceBlock(engine, model, layer + 1);
     try {
       const output = await block.run(stream, batch, length);
       stream = output.hidden;

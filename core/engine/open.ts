@@ -4,7 +4,6 @@
  */
 import { GraphicsError, OptionError } from "../errors.ts";
 import type { Architecture } from "../model/types.ts";
-import { switchesOf } from "../model/units.ts";
 import { checkSmallBlock, timeTrial } from "./check.ts";
 import { checkedEngine } from "./checked.ts";
 import type { MemoryBudget } from "./memory.ts";
@@ -12,7 +11,7 @@ import { openOnnxEngine } from "./onnx.ts";
 import { resilientEngine } from "./resilient.ts";
 import type { Engine } from "./types.ts";
 import { findAdapter } from "./webgpu/device.ts";
-import { openWebGpuEngine, requireLlamaLike, type WebGpuEngine } from "./webgpu/engine.ts";
+import { openWebGpuEngine, type WebGpuEngine } from "./webgpu/engine.ts";
 
 /** Names of engines; `auto` chooses. */
 export type EngineName = "auto" | "onnx" | "webgpu";
@@ -37,8 +36,7 @@ export interface OpenEngineOptions {
  * @param name Which one
  * @param options What it is for; who is told
  * @returns The engine; close it after use
- * @throws {EngineError} if the engine is missing on this machine, its numbers are wrong, or it does not know the model's
- * kind of block
+ * @throws {EngineError} if the engine is missing on this machine, or its numbers are wrong
  * @throws {OptionError} if there is no engine of that name
  */
 export async function openEngine(
@@ -49,11 +47,13 @@ export async function openEngine(
   const openOnnx = () => openOnnxEngine({ memory });
   switch (name) {
     case "auto":
-      return await openBestEngine(options, openOnnx);
+      return await openBestEngine(options, {
+        openCard: openTrustedEngine,
+        openProcessor: openOnnx,
+      });
     case "onnx":
       return await openOnnx();
     case "webgpu": {
-      if (options.architecture !== undefined) requireLlamaLike(options.architecture);
       const engine = await openTrustedEngine();
       if (engine.context.graphics.isFallback) {
         options.onNote?.(
@@ -71,22 +71,39 @@ export async function openEngine(
   }
 }
 
-async function openBestEngine(
-  options: OpenEngineOptions,
-  openOnnx: () => Promise<Engine>,
+/** The two engines that `auto` chooses from. */
+export interface EngineChoice {
+  /** Opens the one on the graphics card, checked. */
+  readonly openCard: () => Promise<WebGpuEngine>;
+  /** Opens the one on the processor. */
+  readonly openProcessor: () => Promise<Engine>;
+}
+
+/**
+ * Opens the engine that `auto` stands for.
+ *
+ * @param options What it is for; who is told
+ * @param choice The engines to choose from. Default: WebGPU and ONNX Runtime
+ * @returns The engine; close it after use
+ * @throws {EngineError} if the processor's engine is missing
+ */
+export async function openBestEngine(
+  options: OpenEngineOptions = {},
+  choice: EngineChoice = {
+    openCard: openTrustedEngine,
+    openProcessor: () => openOnnxEngine({ memory: options.memory }),
+  },
 ): Promise<Engine> {
-  const { architecture } = options;
-  if (architecture !== undefined && switchesOf(architecture).length > 0) {
-    return await openOnnx();
-  }
-  const fast = await openFasterEngine(options);
-  if (fast === undefined) return await openOnnx();
-  return resilientEngine(checkedEngine(fast, openOnnx), openOnnx, options);
+  const { openProcessor } = choice;
+  const fast = await openFasterEngine(options, choice);
+  if (fast === undefined) return await openProcessor();
+  return resilientEngine(checkedEngine(fast, openProcessor), openProcessor, options);
 }
 
 /** The engine on the graphics card, where there is one, it is sound, and it is faster than the processor. */
 async function openFasterEngine(
   { architecture, onNote }: OpenEngineOptions,
+  { openCard, openProcessor }: EngineChoice,
 ): Promise<WebGpuEngine | undefined> {
   try {
     if ((await findAdapter()).info.isFallbackAdapter) return undefined;
@@ -95,25 +112,21 @@ async function openFasterEngine(
   }
   let engine: WebGpuEngine | undefined;
   try {
-    engine = await openTrustedEngine();
-    const faster = await isFaster(engine, architecture);
-    if (!faster) await engine.close();
-    return faster ? engine : undefined;
+    engine = await openCard();
+    const reference = await openProcessor();
+    try {
+      const trial = await timeTrial(engine, reference, { architecture });
+      if (trial.tokensPerSecond > trial.referenceTokensPerSecond) return engine;
+    } finally {
+      await reference.close();
+    }
+    await engine.close();
+    return undefined;
   } catch (error) {
     await engine?.close();
     if (!(error instanceof GraphicsError)) throw error;
     onNote?.(`The processor does the work: ${error.message}`);
     return undefined;
-  }
-}
-
-async function isFaster(engine: WebGpuEngine, architecture?: Architecture): Promise<boolean> {
-  const reference = await openOnnxEngine();
-  try {
-    const trial = await timeTrial(engine, reference, { architecture });
-    return trial.tokensPerSecond > trial.referenceTokensPerSecond;
-  } finally {
-    await reference.close();
   }
 }
 

@@ -58,6 +58,9 @@ export function resilientEngine(
       return {
         ...block,
         keep: (...inputs) => held.useKept((block) => block.keep!(...inputs)),
+        ...(held.value.keepMiddle && {
+          keepMiddle: (...inputs) => held.useKept((block) => block.keepMiddle!(...inputs)),
+        }),
         takeSums: () => held.useKept((block) => block.takeSums!()),
       };
     },
@@ -80,19 +83,35 @@ export function resilientEngine(
     openFittingBlock: async (specification, structure): Promise<FittingBlock> => {
       const open = (engine: Engine) => engine.openFittingBlock(specification, structure);
       const held = await Held.open(state, open);
-      return {
+      const block: FittingBlock = {
         run: (...inputs) => held.use((block) => block.run(...inputs)),
         close: () => held.close(),
+      };
+      if (held.value.add === undefined) return block;
+      return {
+        ...block,
+        add: (...inputs) => held.useKept((block) => block.add!(...inputs)),
+        takeSums: () => held.useKept((block) => block.takeSums!()),
       };
     },
     openStreamFit: async (architecture, norm, bias): Promise<StreamFit> => {
       const open = (engine: Engine) => engine.openStreamFit(architecture, norm, bias);
       const held = await Held.open(state, open);
-      return {
+      const fit: StreamFit = {
         run: (...inputs) => held.use((fit) => fit.run(...inputs)),
         close: () => held.close(),
       };
+      if (held.value.add === undefined) return fit;
+      return {
+        ...fit,
+        add: (...inputs) => held.useKept((fit) => fit.add!(...inputs)),
+        takeSums: () => held.useKept((fit) => fit.takeSums!()),
+      };
     },
+    ...(first.multiply && {
+      multiply: (left, right) =>
+        state.attempt(async (engine) => await engine.multiply?.(left, right)),
+    }),
     openEmbedding: async (model): Promise<Embedding> => {
       const held = await Held.open(state, (engine) => engine.openEmbedding(model));
       return {
@@ -100,6 +119,7 @@ export function resilientEngine(
         close: () => held.close(),
       };
     },
+    announceBlock: (block) => state.current.announceBlock?.(block),
     openHead: async (model, finalNorm): Promise<Head> => {
       const held = await Held.open(state, (engine) => engine.openHead(model, finalNorm));
       return {

@@ -67,6 +67,26 @@ export function openPassage(block: Block, onSums?: (sums: BlockSums) => void): P
 }
 
 /**
+ * Runs a batch through a block with capture `middle`, and leaves both streams on the card where they may.
+ *
+ * @param block The block
+ * @param hidden The residual stream, which stays open
+ * @param batch Texts
+ * @param length Tokens per text
+ * @returns The residual streams after the block and between its halves; close them after use
+ */
+export async function runWithMiddle(
+  block: Block,
+  hidden: Stream,
+  batch: number,
+  length: number,
+): Promise<{ readonly hidden: Stream; readonly middle: Stream }> {
+  if (block.keepMiddle !== undefined) return await block.keepMiddle(hidden, batch, length);
+  const output = await block.run(await numbersOf(hidden), batch, length);
+  return { hidden: output.hidden, middle: output.middle! };
+}
+
+/**
  * Continues texts, and leaves on the card what need not come back.
  *
  * @param block The block

@@ -11,6 +11,7 @@ import type {
   Structure,
   Tensor,
 } from "../model/types.ts";
+import type { Block as MatrixBlock } from "../linear/product.ts";
 
 /**
  * What a block reports besides its output: nothing, sums, sums with Gram matrices, or the residual stream between
@@ -107,6 +108,19 @@ export interface Block {
    */
   keep?(hidden: Stream, batch: number, length: number): Promise<Stream>;
   /**
+   * Like `keep`, of a block with capture `middle`: both streams stay where the engine keeps them.
+   *
+   * @param hidden The residual stream, `[batch, length, hidden]`; it stays the caller's
+   * @param batch Texts in the batch
+   * @param length Tokens per text
+   * @returns The residual streams after the block and between its halves; close them after use
+   */
+  keepMiddle?(
+    hidden: Stream,
+    batch: number,
+    length: number,
+  ): Promise<{ readonly hidden: Stream; readonly middle: Stream }>;
+  /**
    * Takes the sums of all batches that were kept since the last call.
    *
    * @returns The sums; undefined where there are none, or the capture has none
@@ -134,6 +148,17 @@ export interface StreamTarget {
   readonly tokenScale: Float32Array;
 }
 
+/**
+ * What the residual stream should be, wherever it is. Each token counts by its share of the stream: it is multiplied by
+ * 1 / root mean square (of a model with LayerNorm, 1 / standard deviation) of what its stream should be.
+ */
+export interface ResidentTarget {
+  /** The stream after the projection that is fitted, `[batch, length, hidden]`. */
+  readonly stream: Stream;
+  /** What is taken off it first: the projection's bias, which stays as it is, `[hidden]`. */
+  readonly bias?: Float32Array;
+}
+
 /** One block, one of whose closing projections is being fitted. */
 export interface FittingBlock {
   /**
@@ -151,6 +176,22 @@ export interface FittingBlock {
     length: number,
     target: StreamTarget,
   ): Promise<FitSums>;
+  /**
+   * Like `run`, but streams may be where the engine keeps them, and sums add up there until `takeSums`. Engines in the
+   * computer's own memory do not have it. Use it through `openFitPassage`.
+   *
+   * @param hidden The residual stream before the block; it stays the caller's
+   * @param batch Texts in the batch
+   * @param length Tokens per text
+   * @param target What the stream should be
+   */
+  add?(hidden: Stream, batch: number, length: number, target: ResidentTarget): Promise<void>;
+  /**
+   * Takes the sums of all batches that were added since the last call.
+   *
+   * @returns The sums; undefined where there are none
+   */
+  takeSums?(): Promise<FitSums | undefined>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }
@@ -165,6 +206,20 @@ export interface StreamFit {
    * @param tokenScale What each token is multiplied by, `[tokens]`
    */
   run(now: Float32Array, wanted: Float32Array, tokenScale: Float32Array): Promise<FitSums>;
+  /**
+   * Like `run` with all tokens alike, but streams may be where the engine keeps them, and sums add up there until
+   * `takeSums`. Engines in the computer's own memory do not have it. Use it through `openStreamFitPassage`.
+   *
+   * @param now A residual stream, `[tokens, hidden]`
+   * @param wanted What it should be, `[tokens, hidden]`
+   */
+  add?(now: Stream, wanted: Stream): Promise<void>;
+  /**
+   * Takes the sums of all batches that were added since the last call.
+   *
+   * @returns The sums; undefined where there are none
+   */
+  takeSums?(): Promise<FitSums | undefined>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }
@@ -260,10 +315,26 @@ export interface Engine {
   openFittingBlock(specification: BlockSpecification, structure: Structure): Promise<FittingBlock>;
   /** Prepares the fit of normed streams; the tensors are the norm's weight and, of a LayerNorm, its bias, `[hidden]`. */
   openStreamFit(architecture: Architecture, norm: Tensor, bias?: Tensor): Promise<StreamFit>;
+  /**
+   * Says which block will be opened next, while another one runs: an engine that has to carry weights somewhere begins
+   * with it. Nothing but time depends on it; engines in the computer's own memory do not have it.
+   *
+   * @param block The block
+   */
+  announceBlock?(block: Omit<BlockSpecification, "capture">): void;
   /** Prepares the embedding. */
   openEmbedding(model: Model): Promise<Embedding>;
   /** Prepares final norm and output head; with another weight for the norm, `[hidden]`, where one is given. */
   openHead(model: Model, finalNorm?: Tensor): Promise<Head>;
+  /**
+   * left · rightᵀ of matrices in the computer's memory, with numbers and sums in float32. Engines on the processor do
+   * not have it. Use it through `multiplier`.
+   *
+   * @param left `[rows, depth]`
+   * @param right `[columns, depth]`
+   * @returns `[rows, columns]`; undefined where the engine cannot do it any more
+   */
+  multiply?(left: MatrixBlock, right: MatrixBlock): Promise<Float64Array | undefined>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }

@@ -10,6 +10,7 @@ import { openPassage } from "../engine/streams.ts";
 import type { Engine, Head, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
+import { announceBlock } from "../engine/forward.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 
 /** Options of {@linkcode runWholeModel}. */
@@ -77,6 +78,7 @@ export async function runWholeModel(
       for (const [layer, shape] of architecture.layers.entries()) {
         const tensors = blockTensors(model, layer);
         const block = await engine.openBlock({ architecture, shape, tensors, capture: "none" });
+        announceBlock(engine, model, layer + 1);
         const passage = openPassage(block);
         try {
           for (const [batch, texts] of batches.entries()) {

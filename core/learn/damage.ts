@@ -5,6 +5,8 @@
  */
 import type { DamageCurve, LearnedDamage, Statistics } from "../calibrate/types.ts";
 import type { ActivationStore } from "../engine/activations.ts";
+import { onceMore } from "../engine/again.ts";
+import type { Stream } from "../engine/types.ts";
 import type { Model } from "../model/types.ts";
 import { unitCount } from "../model/units.ts";
 import { type UnitOrder, unitOrder } from "../plan/order.ts";
@@ -72,9 +74,25 @@ export async function learnDamage(
   pruneLayer: PruneLayer,
   options: LearnOptions = {},
 ): Promise<LearnedDamage> {
+  // Curves that were finished before a graphics card failed are not measured again.
+  const curves: DamageCurve[] = [...options.finished ?? []];
+  const work = [runs, model, statistics, request, schedule, pruneLayer] as const;
+  return await onceMore(() => learnCurves(curves, ...work, options));
+}
+
+/** Adds the curves that are missing. */
+async function learnCurves(
+  curves: DamageCurve[],
+  runs: HeldOutRuns,
+  model: Model,
+  statistics: Statistics,
+  request: PlanRequest,
+  schedule: LearningSchedule,
+  pruneLayer: PruneLayer,
+  options: LearnOptions,
+): Promise<LearnedDamage> {
   const { domains } = schedule;
   const layers = model.architecture.layers;
-  const curves: DamageCurve[] = [...options.finished ?? []];
   const dense = await runs.openStore();
   const probes = layers.map((_, layer) =>
     schedule.layers.includes(layer) ? layerProbes(statistics, layer, request, schedule.points) : []
@@ -136,7 +154,7 @@ function layerProbes(
 
 async function denseLosses(
   runs: HeldOutRuns,
-  store: ActivationStore,
+  store: ActivationStore<Stream>,
   layers: number,
   options: WorkOptions,
 ): Promise<readonly number[]> {
@@ -147,14 +165,14 @@ async function denseLosses(
 /** Loss per probe and domain; all probes of a layer go through each later block together. */
 async function probeLosses(
   runs: HeldOutRuns,
-  dense: ActivationStore,
+  dense: ActivationStore<Stream>,
   layer: number,
   layers: number,
   probes: readonly Probe[],
   pruneLayer: PruneLayer,
   options: WorkOptions & { readonly onBlock: () => void },
 ): Promise<readonly (readonly number[])[]> {
-  const stores: ActivationStore[] = [];
+  const stores: ActivationStore<Stream>[] = [];
   try {
     for (const { order, removed } of probes) {
       const into = await runs.openStore();

@@ -4,8 +4,11 @@
  */
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows, windowLosses } from "../engine/batches.ts";
+import { onceMore } from "../engine/again.ts";
+import { announceBlock } from "../engine/forward.ts";
 import { memoryOf } from "../engine/memory.ts";
-import type { Engine } from "../engine/types.ts";
+import { openPassage } from "../engine/streams.ts";
+import type { Engine, Stream } from "../engine/types.ts";
 import { discard } from "../linear/discard.ts";
 import { blockTensors } from "../model/open.ts";
 import { isView } from "../model/tensor_reader.ts";
@@ -77,9 +80,9 @@ export class HeldOutRuns {
    *
    * @returns An empty store; close it after use
    */
-  async openStore(): Promise<ActivationStore> {
+  async openStore(): Promise<ActivationStore<Stream>> {
     const { hiddenSize } = this.#model.architecture;
-    return await ActivationStore.open(
+    return await ActivationStore.open<Stream>(
       this.#batches.map(({ windows }) => windows.length * this.#seqLen * hiddenSize),
       memoryOf(this.#engine),
     );
@@ -90,7 +93,7 @@ export class HeldOutRuns {
    *
    * @param store The store
    */
-  async embed(store: ActivationStore): Promise<void> {
+  async embed(store: ActivationStore<Stream>): Promise<void> {
     const embedding = await this.#engine.openEmbedding(this.#model);
     for (const [index, { windows }] of this.#batches.entries()) {
       await store.put(
@@ -110,8 +113,11 @@ export class HeldOutRuns {
    */
   async runBlock(
     layer: number,
-    stores: readonly ActivationStore[],
-    options: WorkOptions & { readonly into?: ActivationStore; readonly pruned?: PrunedBlock } = {},
+    stores: readonly ActivationStore<Stream>[],
+    options: WorkOptions & {
+      readonly into?: ActivationStore<Stream>;
+      readonly pruned?: PrunedBlock;
+    } = {},
   ): Promise<void> {
     const { architecture } = this.#model;
     const block = await this.#engine.openBlock({
@@ -120,12 +126,14 @@ export class HeldOutRuns {
       tensors: options.pruned?.tensors ?? blockTensors(this.#model, layer),
       capture: "none",
     });
+    if (options.pruned === undefined) announceBlock(this.#engine, this.#model, layer + 1);
+    const passage = openPassage(block);
     try {
       for (const store of stores) {
         for (const [index, { windows }] of this.#batches.entries()) {
           const hidden = await store.get(index);
-          const output = await block.run(hidden, windows.length, this.#seqLen);
-          await (options.into ?? store).put(index, output.hidden);
+          const output = await passage.run(hidden, windows.length, this.#seqLen);
+          await (options.into ?? store).put(index, output);
           await breathe(options.signal);
         }
         this.#blockRuns++;
@@ -143,7 +151,7 @@ export class HeldOutRuns {
    * @returns For each store, nats per predicted token of each domain
    */
   async losses(
-    stores: readonly ActivationStore[],
+    stores: readonly ActivationStore<Stream>[],
     options: WorkOptions = {},
   ): Promise<readonly (readonly number[])[]> {
     const head = await this.#engine.openHead(this.#model);
@@ -177,6 +185,13 @@ export class HeldOutRuns {
   async lossOf(
     pruned: (layer: number) => Promise<PrunedBlock | undefined>,
     options: WorkOptions = {},
+  ): Promise<readonly number[]> {
+    return await onceMore(() => this.#lossOf(pruned, options));
+  }
+
+  async #lossOf(
+    pruned: (layer: number) => Promise<PrunedBlock | undefined>,
+    options: WorkOptions,
   ): Promise<readonly number[]> {
     const store = await this.openStore();
     try {

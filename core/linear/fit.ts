@@ -4,7 +4,7 @@
  */
 import { choleskyDamped, solveCholesky } from "./cholesky.ts";
 import type { Pace } from "./pace.ts";
-import { multiplyTransposed, whole } from "./product.ts";
+import { type Multiply, multiplyTransposed, whole } from "./product.ts";
 
 /** Sums over tokens of inputs x, n channels, and targets t, m outputs. */
 export interface FitMatrices {
@@ -21,7 +21,8 @@ export interface FitMatrices {
  *
  * @param before W₀, row-major, `[m, n]`
  * @param fit Sums over tokens
- * @param options λ as a share of the mean of the Gram matrix' diagonal; called between pieces of work
+ * @param options λ as a share of the mean of the Gram matrix' diagonal; called between pieces of work; what multiplies
+ * matrices (default: the processor)
  * @returns W = W₀ + (C − W₀ G)(G + λ I)⁻¹, `[m, n]`
  * @throws {StatisticsError} if the sums hold numbers that are not finite
  * @example
@@ -34,13 +35,13 @@ export interface FitMatrices {
 export async function fitWeights(
   before: Float64Array,
   fit: FitMatrices,
-  options: { readonly ridge: number; readonly pace?: Pace },
+  options: { readonly ridge: number; readonly pace?: Pace; readonly multiply?: Multiply },
 ): Promise<Float64Array> {
   const { gram, cross } = fit;
   const n = Math.sqrt(gram.length);
   const m = cross.length / n;
-  const { ridge, pace } = options;
-  const met = await multiplyTransposed(whole(before, m, n), whole(gram, n, n), pace);
+  const { ridge, pace, multiply = multiplyTransposed } = options;
+  const met = await multiply(whole(before, m, n), whole(gram, n, n), pace);
   const missing = cross.map((value, index) => value - met[index]);
   let damping = 0;
   for (let j = 0; j < n; j++) damping += ridge * gram[j * (n + 1)] / n;
@@ -55,17 +56,19 @@ export async function fitWeights(
  * @param weights W, row-major, `[m, n]`
  * @param fit Sums over tokens
  * @param pace Called between pieces of work
+ * @param multiply What multiplies matrices
  * @returns Σ ‖t − W x‖² / Σ ‖t‖²; 0 where there is no target
  */
 export async function fitError(
   weights: Float64Array,
   fit: FitMatrices,
   pace?: Pace,
+  multiply: Multiply = multiplyTransposed,
 ): Promise<number> {
   const { gram, cross, targetEnergy } = fit;
   const n = Math.sqrt(gram.length);
   const m = cross.length / n;
-  const met = await multiplyTransposed(whole(weights, m, n), whole(gram, n, n), pace);
+  const met = await multiply(whole(weights, m, n), whole(gram, n, n), pace);
   let error = targetEnergy;
   for (let index = 0; index < weights.length; index++) {
     error += weights[index] * (met[index] - 2 * cross[index]);

@@ -35,6 +35,9 @@ export interface ProductOptions {
   readonly pace?: Pace;
 }
 
+/** Makes left · rightᵀ, `[rows, columns]`, as {@linkcode multiplyTransposed} does. */
+export type Multiply = (left: Block, right: Block, pace?: Pace) => Promise<Float64Array>;
+
 /** Rows of a tile, rows of the left operand. */
 const TILE_ROWS = 4;
 /** Columns of a tile, rows of the right operand. V8 keeps 4 × 3 sums in registers; 4 × 4 spill. */

@@ -320,7 +320,7 @@ export function outerTensorShape(architecture: Architecture, role: OuterRole): r
 }
 
 /**
- * What a model computes otherwise than Llama, in words: for engines and formats that know Llama's blocks alone.
+ * What a model computes otherwise than Llama, in words: for people, and for formats that know Llama's blocks alone.
  *
  * @param architecture What the model computes
  * @returns The switches that are set; none where the model is Llama, Mistral or computes the same

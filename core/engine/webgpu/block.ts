@@ -5,20 +5,15 @@
 import { checkHidden, emptySums } from "../checks.ts";
 import { closeStream } from "../streams.ts";
 import type { Block, BlockOutput, BlockSpecification, Stream } from "../types.ts";
-import {
-  attendWhole,
-  attentionHalf,
-  type CardBlock,
-  ffnHalf,
-  sendBlock,
-  textsTogether,
-} from "./block_parts.ts";
+import { attendWhole, attentionHalf, ffnHalf, textsTogether } from "./block_parts.ts";
+import type { CardBlock } from "./block_weights.ts";
 import { CardSums, KeptSums } from "./block_sums.ts";
 import {
   CardStream,
   joined,
   keptStream,
   lastingRows,
+  rowsOf,
   type StreamPart,
   streamParts,
 } from "./card_stream.ts";
@@ -28,29 +23,49 @@ import {
   type CardRows,
   type Operations,
   regionOf,
-  sendRows,
   temporaryRows,
   tightRows,
 } from "./operations.ts";
+import type { BlockUploads } from "./uploads.ts";
 
 /**
  * Prepares a block to run whole texts.
  *
  * @param context What the engine's parts share
+ * @param uploads Where its weights come from
  * @param specification The block
  * @returns The block; close it after use
  * @throws {GraphicsError} if the card has no room for it
  */
 export async function openBlock(
   context: GraphicsContext,
+  uploads: BlockUploads,
   specification: BlockSpecification,
 ): Promise<Block> {
-  const block = await sendBlock(context, specification);
+  const block = await uploads.open(specification);
   const kept = new KeptSums(context, specification);
   const parts = async (hidden: Stream, batch: number, length: number) => {
     checkHidden(hidden, batch, length, specification);
     const together = Math.min(batch, textsTogether(context, specification, length));
     return await streamParts(context, hidden, batch, together);
+  };
+  const keep = async (hidden: Stream, batch: number, length: number) => {
+    const streams = await context.guard("run a decoder block", async () => {
+      const work = {
+        parts: await parts(hidden, batch, length),
+        sums: kept.with(batch * length),
+        middle: specification.capture === "middle",
+      };
+      return await keepParts(context, block, length, work);
+    });
+    try {
+      await context.pace();
+      return streams;
+    } catch (error) {
+      closeStream(streams.hidden);
+      if (streams.middle !== undefined) closeStream(streams.middle);
+      throw error;
+    }
   };
   return {
     run: (hidden, batch, length) =>
@@ -59,19 +74,15 @@ export async function openBlock(
         async () =>
           await runParts(context, block, specification, await parts(hidden, batch, length)),
       ),
-    keep: async (hidden, batch, length) => {
-      const stream = await context.guard("run a decoder block", async () => {
-        const sums = () => kept.with(batch * length);
-        return await keepParts(context, block, await parts(hidden, batch, length), length, sums);
-      });
-      try {
-        await context.pace();
-        return stream;
-      } catch (error) {
-        closeStream(stream);
-        throw error;
+    keep: async (hidden, batch, length) => (await keep(hidden, batch, length)).hidden,
+    ...(specification.capture === "middle"
+      ? {
+        keepMiddle: async (hidden: Stream, batch: number, length: number) => {
+          const { middle, ...rest } = await keep(hidden, batch, length);
+          return { ...rest, middle: middle! };
+        },
       }
-    },
+      : {}),
     takeSums: () => context.guard("read sums", () => kept.take()),
     close: () => {
       kept.close();
@@ -87,19 +98,14 @@ function writeBlock(
   block: CardBlock,
   input: CardRows,
   texts: number,
-  target: CardRows,
+  target: { readonly output: CardRows; readonly middle?: CardRows },
   sums?: CardSums,
 ): CardRows {
   const sizes = { batch: texts, length: input.rows / texts, past: 0 };
-  const { heads, middle } = attentionHalf(operations, block, input, sizes, attendWhole);
-  sums?.add(operations, "heads", heads);
-  ffnHalf(operations, block, middle, target, (rows) => sums?.add(operations, "ffn", rows));
-  return middle;
-}
-
-/** The rows of a part, sent to the card if they are not there. */
-function rowsOf(operations: Operations, { source }: StreamPart, hiddenSize: number): CardRows {
-  return source instanceof Float32Array ? sendRows(operations, source, hiddenSize) : source;
+  const half = attentionHalf(operations, block, input, sizes, attendWhole, target.middle);
+  sums?.add(operations, "heads", half.heads);
+  ffnHalf(operations, block, half, target.output, (rows) => sums?.add(operations, "ffn", rows));
+  return half.middle;
 }
 
 async function runParts(
@@ -124,7 +130,7 @@ async function runParts(
       const sums = summing
         ? new CardSums(context, (numbers) => commands.temporary(numbers), specification)
         : undefined;
-      const middle = writeBlock(operations, block, input, part.texts, output, sums);
+      const middle = writeBlock(operations, block, input, part.texts, { output }, sums);
       const outputPlace = commands.read(regionOf(output));
       const middlePlace = capture === "middle" ? commands.read(regionOf(middle)) : undefined;
       const add = sums?.read(commands);
@@ -143,32 +149,45 @@ async function runParts(
   };
 }
 
+/** Runs parts and leaves streams on the card. */
 async function keepParts(
   context: GraphicsContext,
   block: CardBlock,
-  parts: readonly StreamPart[],
   length: number,
-  sums: () => CardSums | undefined,
-): Promise<Stream> {
+  { parts, sums, middle }: {
+    readonly parts: readonly StreamPart[];
+    readonly sums?: CardSums;
+    readonly middle: boolean;
+  },
+): Promise<{ readonly hidden: Stream; readonly middle?: Stream }> {
   const { hiddenSize } = block.architecture;
   const outputs: CardRows[] = [];
+  const middles: CardRows[] = [];
   try {
-    const together = sums();
     for (const part of parts) {
       const operations = { context, commands: new Commands(context) };
+      const room = (rows: CardRows[]) => {
+        rows.push(lastingRows(context, part.texts * length, hiddenSize));
+        return rows[rows.length - 1];
+      };
       try {
         const input = rowsOf(operations, part, hiddenSize);
-        const output = lastingRows(context, part.texts * length, hiddenSize);
-        outputs.push(output);
-        writeBlock(operations, block, input, part.texts, output, together);
+        const target = { output: room(outputs), middle: middle ? room(middles) : undefined };
+        writeBlock(operations, block, input, part.texts, target, sums);
         await operations.commands.submit();
       } finally {
         operations.commands.abandon();
       }
     }
   } catch (error) {
-    new CardStream(context, outputs).close();
+    for (const rows of [outputs, middles]) new CardStream(context, rows).close();
     throw error;
   }
-  return await keptStream(context, outputs);
+  const hidden = await keptStream(context, outputs);
+  try {
+    return { hidden, middle: middle ? await keptStream(context, middles) : undefined };
+  } catch (error) {
+    closeStream(hidden);
+    throw error;
+  }
 }

@@ -1,128 +1,30 @@
 /**
- * A decoder block on the card: its weights, and its two halves as operations.
+ * A decoder block on the card: its two halves as operations.
  * @module
  */
-import { EngineError, GraphicsError } from "../../errors.ts";
-import type { Architecture, BlockRole, LayerShape } from "../../model/types.ts";
+import { GraphicsError } from "../../errors.ts";
 import type { BlockSpecification } from "../types.ts";
+import { type CardBlock, type CardProjection, headWidths } from "./block_weights.ts";
 import type { PooledBuffer } from "./buffers.ts";
 import type { GraphicsContext } from "./context.ts";
-import { attentionKernel, QUERIES, rotaryKernel } from "./kernels/attention.ts";
+import {
+  attentionKernel,
+  type AttentionSettings,
+  QUERIES,
+  rotaryKernel,
+} from "./kernels/attention.ts";
 import {
   type CardRows,
   norm,
+  normInto,
+  normParts,
   type Operations,
   project,
   regionOf,
   someRows,
   temporaryRows,
 } from "./operations.ts";
-import { type CardMatrix, fours, Weights } from "./weights.ts";
-
-/** A projection's weight, and its bias where it has one. */
-export interface CardProjection {
-  /** The weight. */
-  readonly weight: CardMatrix;
-  /** The bias. */
-  readonly bias?: PooledBuffer;
-}
-
-/** A block whose weights are on the card. */
-export interface CardBlock {
-  /** The model's description. */
-  readonly architecture: Architecture;
-  /** The block's sizes. */
-  readonly shape: LayerShape;
-  /** The weight of the norm before attention. */
-  readonly attentionNorm: PooledBuffer;
-  /** The weight of the norm before the FFN. */
-  readonly ffnNorm: PooledBuffer;
-  /** Queries, keys and values as one projection. */
-  readonly heads: CardProjection;
-  /** What closes attention. */
-  readonly output: CardProjection;
-  /** The gate. */
-  readonly gate: CardProjection;
-  /** What the gate opens. */
-  readonly up: CardProjection;
-  /** What closes the FFN. */
-  readonly down: CardProjection;
-  /** Frees the weights. */
-  close(): void;
-}
-
-/** Channels of a block's heads. */
-export interface HeadWidths {
-  /** Of all query heads. */
-  readonly queries: number;
-  /** Of all key heads; as many as of all value heads. */
-  readonly keys: number;
-  /** Of both and the values. */
-  readonly all: number;
-}
-
-/**
- * Channels of a block's heads.
- *
- * @param block The block
- * @returns Widths
- */
-export function headWidths(
-  { architecture: { headSize }, shape }: Pick<BlockSpecification, "architecture" | "shape">,
-): HeadWidths {
-  const queries = shape.queryHeads * headSize;
-  const keys = shape.keyValueHeads * headSize;
-  return { queries, keys, all: queries + 2 * keys };
-}
-
-/**
- * Sends a block's weights to the card.
- *
- * @param context What the engine's parts share
- * @param specification The block
- * @returns The block; close it after use
- * @throws {EngineError} if a tensor is missing or holds no floating-point numbers
- * @throws {GraphicsError} if the card has no room for it
- */
-export async function sendBlock(
-  context: GraphicsContext,
-  { architecture, shape, tensors }: BlockSpecification,
-): Promise<CardBlock> {
-  const weights = new Weights(context);
-  const tensor = (role: BlockRole) => {
-    const found = tensors.get(role);
-    if (found === undefined) throw new EngineError(`Cannot run a block without '${role}'`);
-    return found;
-  };
-  const projection = async (
-    ...names:
-      readonly ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj")[]
-  ): Promise<CardProjection> => {
-    const weight = await weights.matrix(names.map((name) => tensor(`${name}.weight`)));
-    const biases = names.map((name) =>
-      tensors.get(`${name}.bias`) ?? tensor(`${name}.weight`).shape[0]
-    );
-    const hasBias = biases.some((bias) => typeof bias !== "number");
-    return { weight, bias: hasBias ? await weights.vector(...biases) : undefined };
-  };
-  try {
-    return await context.guard("send a block's weights to the card", async () => ({
-      architecture,
-      shape,
-      attentionNorm: await weights.vector(tensor("attentionNorm.weight")),
-      ffnNorm: await weights.vector(tensor("ffnNorm.weight")),
-      heads: await projection("q_proj", "k_proj", "v_proj"),
-      output: await projection("o_proj"),
-      gate: await projection("gate_proj"),
-      up: await projection("up_proj"),
-      down: await projection("down_proj"),
-      close: () => weights.close(),
-    }));
-  } catch (error) {
-    weights.close();
-    throw error;
-  }
-}
+import { type CardNorm, fours } from "./weights.ts";
 
 /** The sizes of one run. */
 export interface RunSizes {
@@ -144,6 +46,8 @@ export type Attend = (
 
 /** What the first half of a block gives. */
 export interface AttentionHalf {
+  /** The residual stream before the block. */
+  readonly hidden: CardRows;
   /** The inputs of `o_proj`. */
   readonly heads: CardRows;
   /** The residual stream between attention and FFN. */
@@ -151,13 +55,14 @@ export interface AttentionHalf {
 }
 
 /**
- * The first half of a block: x + o_proj(attention(norm(x))).
+ * The first half of a block: x + o_proj(attention(norm(x))), normed before it is added where the block does so.
  *
  * @param operations Where
  * @param block The block
  * @param hidden x
  * @param sizes Texts and tokens
  * @param attend How attention looks at them
+ * @param target Where the stream between the halves goes; to rows until the commands are sent if absent
  * @returns What it gives, until the commands are sent
  */
 export function attentionHalf(
@@ -166,33 +71,84 @@ export function attentionHalf(
   hidden: CardRows,
   sizes: RunSizes,
   attend: Attend,
+  target?: CardRows,
 ): AttentionHalf {
   const { commands, context } = operations;
-  const { architecture, shape } = block;
-  const { headSize, hiddenSize, normEpsilon, rotary } = architecture;
-  const positions = sizes.past + sizes.length;
+  const { attention: { rotary }, attentionNorm, attentionPostNorm } = block;
   // Tables are sent before anything is written down: what is sent must not meet a buffer that is used twice.
-  const tables = context.rotationTables(rotary, positions);
-  const normed = norm(operations, hidden, block.attentionNorm, normEpsilon);
+  const tables = rotary && context.rotationTables(rotary, sizes.past + sizes.length);
+  const normed = normedBy(operations, hidden, attentionNorm);
   const all = temporaryRows(operations, hidden.rows, headWidths(block).all);
   project(operations, normed, block.heads.weight, all, { bias: block.heads.bias });
-  commands.reuse(normed.buffer);
-  const turned = shape.queryHeads + shape.keyValueHeads;
-  commands.dispatch(
-    rotaryKernel(headSize),
-    [regionOf(all), { buffer: tables.buffer, bytes: 4 * positions * headSize }],
-    [turned, 4 * fours(all.columns), sizes.length, sizes.past],
-    [Math.ceil(turned * headSize / 2 / 64), hidden.rows, 1],
-  );
+  if (normed !== hidden) commands.reuse(normed.buffer);
+  normQueriesAndKeys(operations, block, all);
+  if (tables !== undefined) rotate(operations, block, all, sizes, tables);
   const heads = attend(operations, block, all, sizes);
   commands.reuse(all.buffer);
-  const middle = temporaryRows(operations, hidden.rows, hiddenSize);
-  project(operations, heads, block.output.weight, middle, {
-    bias: block.output.bias,
-    other: hidden,
-    epilogue: { kind: "residual" },
+  const middle = target ??
+    temporaryRows(operations, hidden.rows, block.architecture.hiddenSize);
+  close(operations, block.output, heads, {
+    residual: hidden,
+    output: middle,
+    norm: attentionPostNorm,
   });
-  return { heads, middle };
+  return { hidden, heads, middle };
+}
+
+function normedBy(operations: Operations, rows: CardRows, own: CardNorm | undefined): CardRows {
+  return own === undefined ? rows : norm(operations, rows, own);
+}
+
+/** Each head by itself, or all heads together, where the block does so. */
+function normQueriesAndKeys(operations: Operations, block: CardBlock, all: CardRows): void {
+  const { architecture: { headSize, queryKeyNorm }, shape } = block;
+  const { queries, keys } = headWidths(block);
+  const parts = (first: number, heads: number, width: number) =>
+    queryKeyNorm === "all-heads"
+      ? { first, count: 1, size: width }
+      : { first, count: heads, size: headSize };
+  const { q_norm, k_norm } = block;
+  if (q_norm !== undefined) {
+    normParts(operations, all, parts(0, shape.queryHeads, queries), q_norm);
+  }
+  if (k_norm !== undefined) {
+    normParts(operations, all, parts(queries, shape.keyValueHeads, keys), k_norm);
+  }
+}
+
+function rotate(
+  { commands }: Operations,
+  { architecture: { headSize }, attention, shape }: CardBlock,
+  all: CardRows,
+  { past, length }: RunSizes,
+  tables: PooledBuffer,
+): void {
+  const pairs = attention.rotary!.inverseFrequencies.length;
+  const turned = shape.queryHeads + shape.keyValueHeads;
+  commands.dispatch(
+    rotaryKernel(headSize, pairs),
+    [regionOf(all), { buffer: tables.buffer, bytes: 8 * (past + length) * pairs }],
+    [turned, 4 * fours(all.columns), length, past],
+    [Math.ceil(turned * pairs / 64), all.rows, 1],
+  );
+}
+
+/** Adds a closing projection to the residual stream, normed first where there is a norm for it. */
+function close(
+  operations: Operations,
+  { weight, bias }: CardProjection,
+  input: CardRows,
+  to: { readonly residual: CardRows; readonly output: CardRows; readonly norm?: CardNorm },
+): void {
+  if (to.norm === undefined) {
+    const epilogue = { kind: "residual" } as const;
+    project(operations, input, weight, to.output, { bias, other: to.residual, epilogue });
+    return;
+  }
+  const given = temporaryRows(operations, to.output.rows, to.output.columns);
+  project(operations, input, weight, given, { bias });
+  normInto(operations, given, to.norm, to.output, to.residual);
+  operations.commands.reuse(given.buffer);
 }
 
 /**
@@ -210,12 +166,12 @@ export function attendWhole(
   all: CardRows,
   { batch, length }: RunSizes,
 ): CardRows {
-  const { architecture: { headSize, slidingWindow }, shape } = block;
+  const { shape, attention: { window = length } } = block;
   const { queries, keys } = headWidths(block);
   const output = outputRows(operations, all.rows, queries);
   const stride = 4 * fours(all.columns);
   operations.commands.dispatch(
-    attentionKernel({ headSize, slidingWindow }),
+    attentionKernel(attentionSettings(block)),
     [regionOf(all), regionOf(all), regionOf(output)],
     [
       length,
@@ -229,9 +185,25 @@ export function attendWhole(
       4 * fours(queries),
     ],
     [Math.ceil(length / QUERIES), shape.queryHeads, batch],
-    2 * queries * batch * length * Math.min(length, 2 * (slidingWindow ?? length)),
+    2 * queries * batch * length * Math.min(length, 2 * window),
   );
   return output;
+}
+
+/**
+ * What decides how a block's attention is computed.
+ *
+ * @param block The block
+ * @returns Settings of its kernel
+ */
+export function attentionSettings({ architecture, attention }: CardBlock): AttentionSettings {
+  const { headSize, attentionScale, attentionSoftCap } = architecture;
+  return {
+    headSize,
+    slidingWindow: attention.window,
+    scale: attentionScale ?? 1 / Math.sqrt(headSize),
+    softCap: attentionSoftCap,
+  };
 }
 
 /**
@@ -249,46 +221,56 @@ export function outputRows(operations: Operations, rows: number, columns: number
 }
 
 /**
- * The second half of a block: y + down_proj(act(gate_proj(norm(y))) * up_proj(norm(y))). It goes in parts where its
+ * The second half of a block: y + down_proj(act(gate_proj(norm(y))) * up_proj(norm(y))). Without a gate, the activation
+ * is that of up_proj; with a parallel residual, the FFN reads the stream before the block. It goes in parts where its
  * inner rows are too large for one binding.
  *
  * @param operations Where
  * @param block The block
- * @param middle y
+ * @param half What the first half gave; its middle is y
  * @param output Where the residual stream after the block goes
  * @param onInput Called with the inputs of `down_proj` for each part, and the part's first row
  */
 export function ffnHalf(
   operations: Operations,
   block: CardBlock,
-  middle: CardRows,
+  { hidden, middle }: Omit<AttentionHalf, "heads">,
   output: CardRows,
   onInput?: (input: CardRows, first: number) => void,
 ): void {
   const { commands, context } = operations;
-  const { normEpsilon, activation } = block.architecture;
+  const read = block.architecture.parallelResidual ? hidden : middle;
   const together = rowsTogether(context, block.shape.ffnWidth);
   for (let first = 0; first < middle.rows; first += together) {
-    const own = someRows(middle, first, Math.min(together, middle.rows - first));
-    const normed = norm(operations, own, block.ffnNorm, normEpsilon);
-    const gate = temporaryRows(operations, own.rows, block.shape.ffnWidth);
-    project(operations, normed, block.gate.weight, gate, { bias: block.gate.bias });
-    const input = temporaryRows(operations, own.rows, block.shape.ffnWidth);
-    project(operations, normed, block.up.weight, input, {
-      bias: block.up.bias,
-      other: gate,
-      epilogue: { kind: "gated", activation },
-    });
-    commands.reuse(normed.buffer);
-    commands.reuse(gate.buffer);
+    const own = (rows: CardRows) => someRows(rows, first, Math.min(together, middle.rows - first));
+    const normed = normedBy(operations, own(read), block.ffnNorm);
+    const input = openedBy(operations, block, normed);
+    if (block.ffnNorm !== undefined) commands.reuse(normed.buffer);
     onInput?.(input, first);
-    project(operations, input, block.down.weight, someRows(output, first, own.rows), {
-      bias: block.down.bias,
-      other: own,
-      epilogue: { kind: "residual" },
+    close(operations, block.down, input, {
+      residual: own(middle),
+      output: own(output),
+      norm: block.ffnPostNorm,
     });
     commands.reuse(input.buffer);
   }
+}
+
+/** The inputs of `down_proj`. */
+function openedBy(operations: Operations, block: CardBlock, normed: CardRows): CardRows {
+  const { architecture: { activation }, shape: { ffnWidth }, gate, up } = block;
+  const opened = gate && temporaryRows(operations, normed.rows, ffnWidth);
+  if (gate !== undefined) {
+    project(operations, normed, gate.weight, opened!, { bias: gate.bias });
+  }
+  const input = temporaryRows(operations, normed.rows, ffnWidth);
+  project(operations, normed, up.weight, input, {
+    bias: up.bias,
+    other: opened,
+    epilogue: { kind: opened === undefined ? "activated" : "gated", activation },
+  });
+  if (opened !== undefined) operations.commands.reuse(opened.buffer);
+  return input;
 }
 
 /** Rows of so many numbers that one binding can hold, a multiple of 64 so that parts start where bindings may. */

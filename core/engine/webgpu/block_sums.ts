@@ -4,7 +4,7 @@
  */
 import { emptySums } from "../checks.ts";
 import type { BlockSpecification, BlockSums } from "../types.ts";
-import { headWidths } from "./block_parts.ts";
+import { headWidths } from "./block_weights.ts";
 import type { PooledBuffer } from "./buffers.ts";
 import { Commands } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";

@@ -8,13 +8,13 @@ import type { BlockSpecification, CachedBlock, KeyValueCache, Stream } from "../
 import {
   type Attend,
   attentionHalf,
+  attentionSettings,
   ffnHalf,
-  headWidths,
   outputRows,
   type RunSizes,
-  sendBlock,
   textsTogether,
 } from "./block_parts.ts";
+import { headWidths } from "./block_weights.ts";
 import type { PooledBuffer } from "./buffers.ts";
 import { Commands } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
@@ -28,6 +28,7 @@ import {
   temporaryRows,
   tightRows,
 } from "./operations.ts";
+import type { BlockUploads } from "./uploads.ts";
 import { fours } from "./weights.ts";
 
 /** Positions that a cache starts with; it doubles when it is full. */
@@ -51,15 +52,17 @@ class CardCache implements KeyValueCache {
  * Prepares a block to continue texts token by token. It reports no sums, whatever the specification says.
  *
  * @param context What the engine's parts share
+ * @param uploads Where its weights come from
  * @param specification The block
  * @returns The block; close it after use, its caches go with it
  * @throws {GraphicsError} if the card has no room for it
  */
 export async function openCachedBlock(
   context: GraphicsContext,
+  uploads: BlockUploads,
   specification: BlockSpecification,
 ): Promise<CachedBlock> {
-  const block = await sendBlock(context, specification);
+  const block = await uploads.open(specification);
   const caches = new CacheKeeper(context, specification);
   const { hiddenSize } = specification.architecture;
   const checkSizes = (hidden: Stream, batch: number, length: number) => {
@@ -82,8 +85,8 @@ export async function openCachedBlock(
       ? sendRows(operations, source, hiddenSize)
       : source;
     const output = target ?? temporaryRows(operations, input.rows, hiddenSize);
-    const { middle } = attentionHalf(operations, block, input, sizes, attendWith(memory));
-    ffnHalf(operations, block, middle, output);
+    const half = attentionHalf(operations, block, input, sizes, attendWith(memory));
+    ffnHalf(operations, block, half, output);
     return { output, memory };
   };
   const withCommands = <T>(work: (operations: Operations) => Promise<T>): Promise<T> =>
@@ -141,7 +144,7 @@ export async function openCachedBlock(
  */
 function attendWith({ buffer, capacity }: CacheMemory): Attend {
   return (operations, block, all, { batch, length, past }) => {
-    const { architecture: { headSize, slidingWindow }, shape } = block;
+    const { shape } = block;
     const { queries, keys } = headWidths(block);
     const [stride, cacheStride] = [4 * fours(all.columns), 4 * fours(2 * keys)];
     const output = outputRows(operations, all.rows, queries);
@@ -164,7 +167,7 @@ function attendWith({ buffer, capacity }: CacheMemory): Attend {
       );
       const strides = [stride, cacheStride, capacity, 0, keys, 4 * fours(queries)];
       operations.commands.dispatch(
-        cachedAttentionKernel({ headSize, slidingWindow }),
+        cachedAttentionKernel(attentionSettings(block)),
         [regionOf(all), cache, regionOf(output)],
         [length, past, group, ...strides, first * length],
         [length, shape.queryHeads, texts],

@@ -6,7 +6,7 @@ import type { ResidentStream, Stream } from "../types.ts";
 import { numbersOf } from "../streams.ts";
 import { Commands } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
-import { type CardRows, regionOf, tightRows } from "./operations.ts";
+import { type CardRows, type Operations, regionOf, sendRows, tightRows } from "./operations.ts";
 import { fours } from "./weights.ts";
 
 /** Bytes of streams that stay on the card; what is more goes back to the computer's memory. */
@@ -133,6 +133,57 @@ export async function streamParts(
     const last = Math.min(batch, first + together);
     return { source: numbers.subarray(first * size, last * size), texts: last - first };
   });
+}
+
+/**
+ * Cuts streams of the same texts into the same parts.
+ *
+ * @param context What the engine's parts share
+ * @param streams The streams
+ * @param batch Texts in each
+ * @param together Texts that the block can take at a time
+ * @returns For each part, that of every stream
+ */
+export async function alignedParts(
+  context: GraphicsContext,
+  streams: readonly Stream[],
+  batch: number,
+  together: number,
+): Promise<readonly (readonly StreamPart[])[]> {
+  let cut = await cutAll(context, streams, batch, together);
+  const texts = (parts: readonly StreamPart[]) => parts.map(({ texts }) => texts).join();
+  if (cut.some((parts) => texts(parts) !== texts(cut[0]))) {
+    // Blocks of other widths may have cut a batch elsewhere.
+    cut = await cutAll(context, await Promise.all(streams.map(numbersOf)), batch, together);
+  }
+  return cut[0].map((_, part) => cut.map((parts) => parts[part]));
+}
+
+async function cutAll(
+  context: GraphicsContext,
+  streams: readonly Stream[],
+  batch: number,
+  together: number,
+): Promise<readonly (readonly StreamPart[])[]> {
+  return await Promise.all(
+    streams.map((stream) => streamParts(context, stream, batch, together)),
+  );
+}
+
+/**
+ * The rows of a part, sent to the card if they are not there.
+ *
+ * @param operations Where
+ * @param part The part
+ * @param hiddenSize Numbers in a row
+ * @returns Rows
+ */
+export function rowsOf(
+  operations: Operations,
+  { source }: StreamPart,
+  hiddenSize: number,
+): CardRows {
+  return source instanceof Float32Array ? sendRows(operations, source, hiddenSize) : source;
 }
 
 /**

@@ -3,7 +3,9 @@
  * @module
  */
 import type { PooledBuffer } from "./buffers.ts";
-import type { GraphicsContext, Kernel } from "./context.ts";
+import type { GraphicsContext } from "./context.ts";
+import type { Kernel } from "./kernels/kernel.ts";
+import type { DispatchCost } from "./profile.ts";
 
 /** A part of a buffer. */
 export interface Region {
@@ -12,14 +14,6 @@ export interface Region {
   /** Its first byte; 0 if absent. */
   readonly offset?: number;
   /** Bytes. */
-  readonly bytes: number;
-}
-
-/** What a dispatch has to do, for benches. */
-export interface DispatchCost {
-  /** Additions and multiplications. */
-  readonly operations: number;
-  /** Bytes that it reads and writes at least: every number once. */
   readonly bytes: number;
 }
 

@@ -7,7 +7,8 @@ import type { RotaryEmbedding } from "../../model/types.ts";
 import { Rotations } from "../rotations.ts";
 import { BufferPool, type PooledBuffer } from "./buffers.ts";
 import type { GraphicsDevice } from "./device.ts";
-import { tileBytes, type TileName, TILES } from "./kernels/product.ts";
+import type { Kernel } from "./kernels/kernel.ts";
+import { tileBytes, tileCost, type TileName, TILES } from "./kernels/product.ts";
 import type { Profile } from "./profile.ts";
 
 /** Workgroups that keep a large card busy. */
@@ -15,14 +16,6 @@ const BUSY = 96;
 
 /** Time between two waits for the card. */
 const PACE_MILLISECONDS = 250;
-
-/** A kernel that is not compiled yet: its code, under a name that is the same for the same code alone. */
-export interface Kernel {
-  /** Its name and specialisation. */
-  readonly key: string;
-  /** Its WGSL; asked for once. */
-  readonly code: () => string;
-}
 
 /** Shared by all blocks of an engine. */
 export class GraphicsContext {
@@ -85,7 +78,8 @@ export class GraphicsContext {
   }
 
   /**
-   * Chooses the tile of a product: large ones where there is enough work to keep the whole card busy.
+   * Chooses the tile of a product: large ones where there is enough work to keep the whole card busy, and little of them
+   * hangs over the edges.
    *
    * @param rows Rows of the output
    * @param columns Columns of the output
@@ -93,9 +87,8 @@ export class GraphicsContext {
    */
   tile(rows: number, columns: number): TileName {
     if (this.forcedTile !== undefined) return this.forcedTile;
-    const enough = (name: TileName) =>
-      Math.ceil(rows / TILES[name].rows) * Math.ceil(columns / TILES[name].columns) >= BUSY;
-    return this.tiles.find(enough) ?? "small";
+    const cost = (name: TileName) => tileCost(name, rows, columns, BUSY);
+    return this.tiles.reduce((best, name) => cost(name) < cost(best) ? name : best);
   }
 
   /**

@@ -2,33 +2,17 @@
  * The engine on the graphics card, through WebGPU.
  * @module
  */
-import { EngineError } from "../../errors.ts";
-import type { Architecture } from "../../model/types.ts";
-import { switchesOf } from "../../model/units.ts";
 import { openEmbedding } from "../embedding.ts";
 import type { Engine } from "../types.ts";
 import { openBlock } from "./block.ts";
 import { openCachedBlock } from "./cached_block.ts";
 import { GraphicsContext } from "./context.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
-import { openFittingBlock, openStreamFit } from "./fitting.ts";
+import { openFittingBlock } from "./fitting.ts";
 import { openHead } from "./head.ts";
-
-/**
- * The kernels know the blocks of Llama alone.
- *
- * @param architecture What a model computes
- * @throws {EngineError} if it computes something else; the message names what
- */
-export function requireLlamaLike(architecture: Architecture): void {
-  const switches = switchesOf(architecture);
-  if (switches.length === 0) return;
-  throw new EngineError(
-    `Cannot run a model of type '${architecture.family}' with --engine webgpu: it has ${
-      switches.join(", ")
-    }; use --engine onnx`,
-  );
-}
+import { multiplyOnCard } from "./matrices.ts";
+import { openStreamFit } from "./stream_fit.ts";
+import { BlockUploads } from "./uploads.ts";
 
 /** An engine whose card can be looked at. */
 export interface WebGpuEngine extends Engine {
@@ -48,26 +32,23 @@ export interface WebGpuEngine extends Engine {
  */
 export async function openWebGpuEngine(options: DeviceOptions = {}): Promise<WebGpuEngine> {
   const context = new GraphicsContext(await openDevice(options));
+  const uploads = new BlockUploads(context);
   return {
     name: "webgpu",
     device: context.graphics.name,
     context,
-    openBlock: async (specification) => {
-      requireLlamaLike(specification.architecture);
-      return await openBlock(context, specification);
-    },
-    openCachedBlock: async (specification) => {
-      requireLlamaLike(specification.architecture);
-      return await openCachedBlock(context, specification);
-    },
-    openFittingBlock: async (specification, structure) => {
-      requireLlamaLike(specification.architecture);
-      return await openFittingBlock(context, specification, structure);
-    },
-    openStreamFit: (architecture, norm) => openStreamFit(context, architecture, norm),
+    announceBlock: (parts) => uploads.announce(parts),
+    openBlock: (specification) => openBlock(context, uploads, specification),
+    openCachedBlock: (specification) => openCachedBlock(context, uploads, specification),
+    openFittingBlock: (specification, structure) =>
+      openFittingBlock(context, uploads, specification, structure),
+    openStreamFit: (architecture, norm, bias) => openStreamFit(context, architecture, norm, bias),
     openEmbedding,
+    multiply: (left, right) =>
+      context.guard("multiply matrices", () => multiplyOnCard(context, left, right)),
     openHead: (model, finalNorm) => openHead(context, model, finalNorm),
     close: () => {
+      uploads.close();
       context.close();
       return Promise.resolve();
     },

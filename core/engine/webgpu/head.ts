@@ -7,9 +7,9 @@ import type { Model, Tensor } from "../../model/types.ts";
 import { checkTargets } from "../checks.ts";
 import type { Head, Stream } from "../types.ts";
 import { joined, streamParts } from "./card_stream.ts";
-import type { PooledBuffer } from "./buffers.ts";
 import { Commands, type Region } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
+import type { Epilogue } from "./kernels/product.ts";
 import { lossKernel } from "./kernels/rows.ts";
 import {
   type CardRows,
@@ -22,7 +22,7 @@ import {
   temporaryRows,
   tightRows,
 } from "./operations.ts";
-import { type CardMatrix, fours, Weights } from "./weights.ts";
+import { type CardMatrix, type CardNorm, fours, Weights } from "./weights.ts";
 
 /** Rows that go through the head together. */
 const ROWS = 1024;
@@ -48,7 +48,7 @@ export async function openHead(
   let parts: HeadParts;
   try {
     parts = await context.guard("send the output head to the card", async () => ({
-      norm: await weights.vector(finalNorm),
+      norm: await weights.norm(model.architecture, finalNorm, finalNormBias(model)),
       weight: slicesOf(await weights.matrix([outerTensor(model, "outputHead.weight")], slice)),
     }));
   } catch (error) {
@@ -121,8 +121,18 @@ export async function openHead(
   };
 }
 
+/** The bias of the final norm, which a LayerNorm has. */
+function finalNormBias(model: Model): Tensor | undefined {
+  return model.architecture.norm === "layer" ? outerTensor(model, "finalNorm.bias") : undefined;
+}
+
+/** What happens to logits before anybody sees them. */
+function logitEpilogue({ architecture: { logitSoftCap } }: Model): Epilogue {
+  return logitSoftCap === undefined ? { kind: "plain" } : { kind: "capped", cap: logitSoftCap };
+}
+
 interface HeadParts {
-  readonly norm: PooledBuffer;
+  readonly norm: CardNorm;
   /** Slices of the vocabulary, each with the first of its tokens. */
   readonly weight: readonly { readonly first: number; readonly matrix: CardMatrix }[];
 }
@@ -140,17 +150,17 @@ function slicesOf(
 /** Asks for what losses are made of, `[rows, 4]`: see {@linkcode lossKernel}. */
 function writeLosses(
   operations: Operations,
-  { architecture: { normEpsilon } }: Model,
+  model: Model,
   { norm: normWeight, weight }: HeadParts,
   input: CardRows,
   targets: Region,
 ): void {
   const { commands } = operations;
-  const normed = norm(operations, input, normWeight, normEpsilon);
+  const normed = norm(operations, input, normWeight);
   const state = temporaryRows(operations, input.rows, 4);
   for (const { first, matrix } of weight) {
     const logits = temporaryRows(operations, input.rows, matrix.rows);
-    project(operations, normed, matrix, logits);
+    project(operations, normed, matrix, logits, { epilogue: logitEpilogue(model) });
     commands.dispatch(
       lossKernel(),
       [regionOf(logits), targets, regionOf(state)],
@@ -166,15 +176,15 @@ function writeLosses(
 /** Asks for logits, slice of the vocabulary by slice. */
 function writeLogits(
   operations: Operations,
-  { architecture: { normEpsilon } }: Model,
+  model: Model,
   { norm: normWeight, weight }: HeadParts,
   input: CardRows,
 ): void {
   const { commands } = operations;
-  const normed = norm(operations, input, normWeight, normEpsilon);
+  const normed = norm(operations, input, normWeight);
   for (const { matrix } of weight) {
     const logits = temporaryRows(operations, input.rows, matrix.rows);
-    project(operations, normed, matrix, logits);
+    project(operations, normed, matrix, logits, { epilogue: logitEpilogue(model) });
     commands.read(regionOf(logits));
     commands.reuse(logits.buffer);
   }

@@ -6,8 +6,9 @@ import type { PooledBuffer } from "./buffers.ts";
 import type { Commands, Region } from "./commands.ts";
 import type { GraphicsContext } from "./context.ts";
 import { type Epilogue, productKernel, productWorkgroups } from "./kernels/product.ts";
-import { elementWorkgroups, normKernel, scaleKernel } from "./kernels/rows.ts";
-import { type CardMatrix, fours } from "./weights.ts";
+import { normKernel, partNormKernel, rowScalesKernel } from "./kernels/norms.ts";
+import { elementWorkgroups, scaleKernel } from "./kernels/rows.ts";
+import { type CardMatrix, type CardNorm, fours } from "./weights.ts";
 
 /** Rows of numbers on the card; each row starts at a multiple of four numbers, and zeros fill it up. */
 export interface CardRows {
@@ -164,32 +165,103 @@ export function project(
 }
 
 /**
- * RMSNorm of rows.
+ * Norm of rows.
  *
  * @param operations Where
  * @param input The rows
- * @param weight The norm's weight
- * @param epsilon Added to the mean square
+ * @param norm The norm
  * @returns The normed rows, until the commands are sent
  */
-export function norm(
-  operations: Operations,
-  input: CardRows,
-  weight: PooledBuffer,
-  epsilon: number,
-): CardRows {
+export function norm(operations: Operations, input: CardRows, norm: CardNorm): CardRows {
   const output = temporaryRows(operations, input.rows, input.columns);
-  operations.commands.dispatch(
-    normKernel(epsilon),
+  normInto(operations, input, norm, output);
+  return output;
+}
+
+/**
+ * Norm of rows, added to a residual stream where there is one.
+ *
+ * @param operations Where
+ * @param input The rows
+ * @param norm The norm
+ * @param output Where it goes
+ * @param residual What it is added to
+ */
+export function normInto(
+  { commands }: Operations,
+  input: CardRows,
+  { kind, epsilon, weight, bias }: CardNorm,
+  output: CardRows,
+  residual?: CardRows,
+): void {
+  const vector = ({ buffer }: PooledBuffer) => ({ buffer, bytes: 16 * fours(input.columns) });
+  commands.dispatch(
+    normKernel({ kind, epsilon, bias: bias !== undefined, residual: residual !== undefined }),
     [
       regionOf(input),
-      { buffer: weight.buffer, bytes: 16 * fours(input.columns) },
+      vector(weight),
       regionOf(output),
+      ...(bias === undefined ? [] : [vector(bias)]),
+      ...(residual === undefined ? [] : [regionOf(residual)]),
     ],
     [input.columns, fours(input.columns)],
     [input.rows, 1, 1],
   );
-  return output;
+}
+
+/** Parts of rows, one beside the other. */
+export interface RowParts {
+  /** The first number of the first part. */
+  readonly first: number;
+  /** How many parts. */
+  readonly count: number;
+  /** Numbers in a part. */
+  readonly size: number;
+}
+
+/**
+ * Norm of parts of rows, in place.
+ *
+ * @param operations Where
+ * @param rows The rows
+ * @param parts Which parts
+ * @param norm The norm, whose weight is as long as a part
+ */
+export function normParts(
+  { commands }: Operations,
+  rows: CardRows,
+  { first, count, size }: RowParts,
+  { kind, epsilon, weight }: CardNorm,
+): void {
+  commands.dispatch(
+    partNormKernel(kind, epsilon),
+    [regionOf(rows), { buffer: weight.buffer, bytes: 4 * size }],
+    [size, 4 * fours(rows.columns), first],
+    [rows.rows, count, 1],
+  );
+}
+
+/**
+ * What a norm without weight would multiply each row by.
+ *
+ * @param operations Where
+ * @param input The rows
+ * @param norm Which norm
+ * @returns One number a row, until the commands are sent
+ */
+export function rowScales(
+  operations: Operations,
+  input: CardRows,
+  { kind, epsilon }: Pick<CardNorm, "kind" | "epsilon">,
+): CardRows {
+  const buffer = operations.commands.temporary(input.rows);
+  operations.commands.dispatch(
+    rowScalesKernel(kind, epsilon),
+    [regionOf(input), { buffer: buffer.buffer, bytes: 4 * input.rows }],
+    [input.columns, fours(input.columns)],
+    [input.rows, 1, 1],
+  );
+  return { buffer, first: 0, rows: input.rows, columns: 1 };
 }
 
 /**
@@ -198,7 +270,8 @@ export function norm(
  * @param operations Where
  * @param input The rows
  * @param scales One number a row, `[rows]` on the card
- * @param other What is subtracted before
+ * @param other Rows that are subtracted before
+ * @param bias A vector that is subtracted from each row too
  * @returns The scaled rows, until the commands are sent
  */
 export function scaled(
@@ -206,16 +279,18 @@ export function scaled(
   input: CardRows,
   scales: CardRows,
   other?: CardRows,
+  bias?: PooledBuffer,
 ): CardRows {
   const output = temporaryRows(operations, input.rows, input.columns);
   const first = scales.first * 4;
   operations.commands.dispatch(
-    scaleKernel(other === undefined ? "plain" : "subtract"),
+    scaleKernel(other === undefined ? "nothing" : bias === undefined ? "rows" : "rows and bias"),
     [
       regionOf(input),
       { buffer: scales.buffer.buffer, offset: first, bytes: 4 * scales.rows },
       regionOf(output),
       ...(other === undefined ? [] : [regionOf(other)]),
+      ...(bias === undefined ? [] : [{ buffer: bias.buffer, bytes: 16 * fours(input.columns) }]),
     ],
     [fours(input.columns), input.rows],
     elementWorkgroups(fours(input.columns), input.rows),

@@ -3,7 +3,13 @@
  * @module
  */
 
-import type { DispatchCost } from "./commands.ts";
+/** What a dispatch has to do. */
+export interface DispatchCost {
+  /** Additions and multiplications. */
+  readonly operations: number;
+  /** Bytes that it reads and writes at least: every number once. */
+  readonly bytes: number;
+}
 
 /** What one kernel took. */
 export interface KernelTime {

@@ -4,11 +4,12 @@
  * @module
  */
 import { EngineError } from "../../errors.ts";
-import { bytesPerNumber, isFloat } from "../../model/number_formats.ts";
-import { isView, readRowBytes, readRows } from "../../model/tensor_reader.ts";
-import type { Tensor } from "../../model/types.ts";
+import { encode, isFloat } from "../../model/number_formats.ts";
+import { isView, memoryTensor, readRowBytes, readRows } from "../../model/tensor_reader.ts";
+import type { Architecture, Tensor } from "../../model/types.ts";
 import type { PooledBuffer } from "./buffers.ts";
 import type { GraphicsContext } from "./context.ts";
+import type { NormKind } from "./kernels/norms.ts";
 import type { WeightFormat } from "./kernels/product.ts";
 
 /** Some rows of a weight. */
@@ -35,21 +36,37 @@ export interface CardMatrix {
   readonly slices: readonly WeightSlice[];
 }
 
+/** A norm whose weight is on the card. */
+export interface CardNorm {
+  /** Which norm. */
+  readonly kind: NormKind;
+  /** Added to the mean square, or to the variance. */
+  readonly epsilon: number;
+  /** Its weight, offset included. */
+  readonly weight: PooledBuffer;
+  /** Its bias. */
+  readonly bias?: PooledBuffer;
+}
+
 /** Bytes that are read from a file and sent at a time. */
 const PIECE = 16 << 20;
 
 /** Weights of one part of a model; they are freed together. */
 export class Weights {
   readonly #context: GraphicsContext;
+  readonly #scope: <T>(work: () => T) => T;
   readonly #buffers: PooledBuffer[] = [];
+  #isClosed = false;
 
   /**
    * Starts empty.
    *
    * @param context What the engine's parts share
+   * @param scope What every call to the card goes through. Default: it is called, and its errors are the caller's
    */
-  constructor(context: GraphicsContext) {
+  constructor(context: GraphicsContext, scope: <T>(work: () => T) => T = (work) => work()) {
     this.#context = context;
+    this.#scope = scope;
   }
 
   /**
@@ -83,6 +100,26 @@ export class Weights {
   }
 
   /**
+   * Sends the norm of a part of a model.
+   *
+   * @param architecture Which norm the model has
+   * @param weight Its weight
+   * @param bias Its bias, if it has one
+   * @returns The norm on the card
+   */
+  async norm(architecture: Architecture, weight: Tensor, bias?: Tensor): Promise<CardNorm> {
+    const { norm: kind = "rms", normEpsilon, normOffset } = architecture;
+    const isLayer = kind === "layer";
+    const moved = isLayer || normOffset === undefined ? weight : await plus(weight, normOffset);
+    return {
+      kind,
+      epsilon: normEpsilon,
+      weight: await this.vector(moved),
+      bias: bias && await this.vector(bias),
+    };
+  }
+
+  /**
    * Sends vectors, one after the other, as one: float32, filled up to a multiple of four with zeros.
    *
    * @param tensors Vectors, or how many zeros stand in their place
@@ -98,24 +135,39 @@ export class Weights {
       at += size(tensor);
     }
     const buffer = this.#take(numbers.byteLength);
-    this.#context.graphics.device.queue.writeBuffer(buffer.buffer, 0, numbers);
+    this.#write(buffer, 0, new Uint8Array(numbers.buffer));
     return buffer;
   }
 
-  /** Gives all buffers back. */
+  /** Gives all buffers back; what is still being sent stops. */
   close(): void {
+    this.#isClosed = true;
     for (const buffer of this.#buffers.splice(0)) this.#context.pool.release(buffer);
   }
 
   #take(bytes: number): PooledBuffer {
-    const buffer = this.#context.pool.acquire(bytes);
+    this.#checkOpen();
+    const buffer = this.#scope(() => this.#context.pool.acquire(bytes));
     this.#buffers.push(buffer);
     return buffer;
   }
 
+  /** Sends bytes; the transfer begins at once, and does not wait for the next commands. */
+  #write({ buffer }: PooledBuffer, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+    this.#checkOpen();
+    const { queue } = this.#context.graphics.device;
+    this.#scope(() => {
+      queue.writeBuffer(buffer, offset, bytes);
+      queue.submit([]);
+    });
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new EngineError("Cannot send weights that nobody waits for any more");
+  }
+
   async #send(matrix: CardMatrix, tensor: Tensor, firstRow: number): Promise<void> {
     const { rowBytes, slices } = matrix;
-    const { queue } = this.#context.graphics.device;
     const piece = Math.max(1, Math.floor(PIECE / rowBytes));
     for (const slice of slices) {
       const first = Math.max(firstRow, slice.firstRow);
@@ -123,7 +175,7 @@ export class Weights {
       for (let row = first; row < last; row += piece) {
         const count = Math.min(piece, last - row);
         const bytes = await rowsAs(matrix, tensor, row - firstRow, count);
-        queue.writeBuffer(slice.buffer.buffer, (row - slice.firstRow) * rowBytes, bytes);
+        this.#write(slice.buffer, (row - slice.firstRow) * rowBytes, bytes);
       }
     }
   }
@@ -141,6 +193,11 @@ export function fours(count: number): number {
 
 function bytesOf(format: WeightFormat): number {
   return format === "f32" ? 4 : 2;
+}
+
+async function plus(tensor: Tensor, offset: number): Promise<Tensor> {
+  const numbers = await readRows(tensor, 0, tensor.shape[0]);
+  return memoryTensor(tensor.shape, numbers.map((number) => number + offset));
 }
 
 /** The format that all tensors have, or float32, which holds them all. */
@@ -165,23 +222,21 @@ async function rowsAs(
   first: number,
   count: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const asStored = isView(tensor) && format !== "f32";
-  const numbers = asStored ? undefined : await readRows(tensor, first, count);
-  const tight = numbers === undefined
-    ? await readRowBytes(tensor as Extract<Tensor, { path: string }>, first, count)
-    : new Uint8Array(
-      numbers.buffer as ArrayBuffer,
-      numbers.byteOffset,
-      numbers.byteLength,
-    );
-  const width = columns *
-    (numbers === undefined
-      ? bytesPerNumber((tensor as Extract<Tensor, { path: string }>).dataType)
-      : 4);
+  const tight = isView(tensor) && tensor.layout === undefined && format !== "f32"
+    ? await readRowBytes(tensor, first, count)
+    : bytesAs(format, await readRows(tensor, first, count));
+  const width = columns * bytesOf(format);
   if (width === rowBytes) return tight;
   const filled = new Uint8Array(count * rowBytes);
   for (let row = 0; row < count; row++) {
     filled.set(tight.subarray(row * width, (row + 1) * width), row * rowBytes);
   }
   return filled;
+}
+
+const DATA_TYPES = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
+
+/** The bytes of numbers in a format; those of a tensor that lies between others lose nothing on the way back. */
+function bytesAs(format: WeightFormat, numbers: Float32Array): Uint8Array<ArrayBuffer> {
+  return encode(numbers, DATA_TYPES[format]) as Uint8Array<ArrayBuffer>;
 }

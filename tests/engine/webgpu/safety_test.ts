@@ -181,7 +181,7 @@ Deno.test("checkSmallBlock() tells a driver that gives wrong numbers", async () 
   }
 });
 
-Deno.test("checkedEngine() checks the first block of a model, and no other", async () => {
+Deno.test("checkedEngine() checks the first block of each kind of attention, and no other", async () => {
   await withRandomModel({}, async (folder) => {
     const model = await openModel(folder);
     const engine = await openOnnxEngine();
@@ -195,6 +195,13 @@ Deno.test("checkedEngine() checks the first block of a model, and no other", asy
       await (await sound.openBlock(firstBlock(model))).close();
     }
     assertEquals(references, 1);
+    // Layers of one model may attend in different ways: the first of each is checked.
+    const first = firstBlock(model);
+    for (const attention of ["global", "unrotated", "global"] as const) {
+      const block = { ...first, shape: { ...first.shape, attention } };
+      await (await sound.openBlock(block)).close();
+    }
+    assertEquals(references, 3);
     const unsound = checkedEngine(distorted(engine, wrong["one sum"]), reference);
     await assertRejects(
       () => unsound.openCachedBlock(firstBlock(model)),

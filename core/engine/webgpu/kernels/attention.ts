@@ -2,8 +2,8 @@
  * Rotary embedding and causal grouped attention.
  * @module
  */
-import type { Kernel } from "../context.ts";
-import { number } from "./rows.ts";
+import type { Kernel } from "./kernel.ts";
+import { capCode, number } from "./reduce.ts";
 
 /** What decides how attention is computed. */
 export interface AttentionSettings {
@@ -11,25 +11,28 @@ export interface AttentionSettings {
   readonly headSize: number;
   /** Tokens that a token can look back on, itself included, or undefined for all. */
   readonly slidingWindow?: number;
+  /** What q·k is multiplied by. */
+  readonly scale: number;
+  /** Scores s become cap · tanh(s / cap), where there is one. */
+  readonly softCap?: number;
 }
 
 /** Queries of a workgroup of {@linkcode attentionKernel}. */
 export const QUERIES = 32;
 
 /**
- * Turns channel i and channel i + headSize / 2 of each query and key head by the angle of their token's position, in
- * place.
+ * Turns channel i and channel i + pairs of each query and key head by the angle of their token's position, in place.
  *
  * Bindings: 1 heads, `[tokens, stride]`, queries and keys first; 2 cosines and sines. Parameters: heads to turn, stride,
  * tokens per text, the first token's position. Workgroups: pairs / 64, tokens.
  *
  * @param headSize Channels of a head
+ * @param pairs Pairs of channels that are turned; the channels behind them stay as they are
  * @returns The kernel
  */
-export function rotaryKernel(headSize: number): Kernel {
-  const pairs = headSize / 2;
+export function rotaryKernel(headSize: number, pairs: number): Kernel {
   return {
-    key: `rotary ${headSize}`,
+    key: `rotary ${headSize} ${pairs}`,
     code: () => `
 struct Parameters { heads: u32, stride: u32, length: u32, past: u32 }
 @group(0) @binding(0) var<uniform> p: Parameters;
@@ -87,28 +90,39 @@ struct Parameters {
 @group(0) @binding(0) var<uniform> p: Parameters;`;
 
 /**
- * softmax(q kᵀ / √headSize) v within each text, without scores in memory: keys come in blocks, and what was summed so
+ * softmax(scale · q kᵀ) v within each text, without scores in memory: keys come in blocks, and what was summed so
  * far is scaled whenever a larger score turns up (Dao et al., *FlashAttention*, arXiv 2205.14135).
  *
  * Bindings: 1 queries `[tokens, queryStride]`, 2 keys and values `[tokens, keyStride]`, 3 the output
  * `[tokens, outputStride]`. Parameters: tokens per text, 0, query heads per key head, the strides in numbers (output last), tokens of a text in the
  * keys, the first channel of keys and of values. Workgroups: queries / 32, query heads, texts.
  *
- * @param settings Head size and window
+ * @param settings Head size, window, scale and cap
  * @returns The kernel
  */
 export function attentionKernel(settings: AttentionSettings): Kernel {
-  const { headSize, slidingWindow } = settings;
   return {
-    key: `attention ${headSize} ${slidingWindow ?? "all"}`,
+    key: `attention ${keyOf(settings)}`,
     code: () => attentionCode(settings),
   };
+}
+
+function keyOf({ headSize, slidingWindow, scale, softCap }: AttentionSettings): string {
+  const cap = softCap === undefined ? "" : ` cap ${softCap}`;
+  return `${headSize} ${slidingWindow ?? "all"} ${scale}${cap}`;
+}
+
+/** A score of q·k. */
+function scoreCode(product: string, { scale, softCap }: AttentionSettings): string {
+  const scaled = `${product} * ${number(scale)}`;
+  return softCap === undefined ? scaled : capCode(scaled, softCap, "f32");
 }
 
 /** Rows of a thread. */
 const ROWS = 4;
 
-function attentionCode({ headSize, slidingWindow }: AttentionSettings): string {
+function attentionCode(settings: AttentionSettings): string {
+  const { headSize, slidingWindow } = settings;
   const fours = Math.ceil(headSize / 4);
   // Wide heads get more threads, so that no thread holds more than 16 × 4 sums of outputs.
   const across = fours <= 32 ? 8 : 16;
@@ -190,9 +204,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
               ? ""
               : ` && block + across + ${k * across}u + ${slidingWindow}u > query${r}`
           };
-    ${scores(r, k)} = select(-1.0e30, ${scores(r, k)} * ${
-            number(1 / Math.sqrt(headSize))
-          }, seen${r}_${k});`)
+    ${scores(r, k)} = select(-1.0e30, ${scoreCode(scores(r, k), settings)}, seen${r}_${k});`)
       }
     partials[(down * ${ROWS}u + ${r}u) * ${across + 1}u + across] = ${
         each(perThread, (k) => scores(r, k), ", ").split(", ").reduce((a, b) => `max(${a}, ${b})`)
@@ -263,18 +275,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
  * the row of the first text's first token.
  * Workgroups: new tokens, query heads, texts.
  *
- * @param settings Head size and window
+ * @param settings Head size, window, scale and cap
  * @returns The kernel
  */
 export function cachedAttentionKernel(settings: AttentionSettings): Kernel {
-  const { headSize, slidingWindow } = settings;
   return {
-    key: `cached attention ${headSize} ${slidingWindow ?? "all"}`,
+    key: `cached attention ${keyOf(settings)}`,
     code: () => cachedAttentionCode(settings),
   };
 }
 
-function cachedAttentionCode({ headSize, slidingWindow }: AttentionSettings): string {
+function cachedAttentionCode(settings: AttentionSettings): string {
+  const { headSize, slidingWindow } = settings;
   const fours = Math.ceil(headSize / 4);
   const groups = Math.ceil(fours / 64);
   const each = (code: (group: number) => string) =>
@@ -313,7 +325,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
       let row = (text * p.textKeys + key) * p.keyStride + keyChannel;
       var sum = 0.0;
       for (var four = 0u; four < ${fours}u; four++) { sum += dot(query[four], loadKey(row, four)); }
-      score = sum * ${number(1 / Math.sqrt(headSize))};
+      score = ${scoreCode("sum", settings)};
     }
     weights[thread] = score;
     workgroupBarrier();

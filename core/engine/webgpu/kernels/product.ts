@@ -9,34 +9,49 @@
  */
 import type { Activation } from "./activation.ts";
 import { activationCode } from "./activation.ts";
-import type { Kernel } from "../context.ts";
+import type { Kernel } from "./kernel.ts";
+import {
+  patchCode,
+  type ProductKind,
+  type Tile,
+  unpackCode,
+  type WeightFormat,
+} from "./product_loads.ts";
+import { capCode } from "./reduce.ts";
 
-/** How a weight's numbers lie on the card: as in its file. Sums are float32 for all of them. */
-export type WeightFormat = "f32" | "f16" | "bf16";
+export type { WeightFormat } from "./product_loads.ts";
 
 /** The names of {@linkcode TILES}. */
 export type TileName = "small" | "medium" | "large";
 
-/** How a product is split among workgroups and threads. */
-export interface Tile {
-  /** Rows of the output that a workgroup makes; so many fours for each of `threadsDown`. */
-  readonly rows: number;
-  /** Columns of the output that a workgroup makes; so many fours for each of `threadsAcross`. */
-  readonly columns: number;
-  /** Numbers along the inner axis that are in shared memory together. */
-  readonly depth: number;
-  /** Threads along the columns. */
-  readonly threadsAcross: number;
-  /** Threads along the rows. */
-  readonly threadsDown: number;
-}
-
-/** Tiles for little and much work. A thread copies one patch of 4 × 4 numbers at a time in each of them. */
+/** Tiles for little and much work. In each of them there are as many patches of 4 × 4 numbers to copy as threads. */
 export const TILES: Readonly<Record<TileName, Tile>> = {
   small: { rows: 32, columns: 32, depth: 16, threadsAcross: 8, threadsDown: 8 },
   medium: { rows: 64, columns: 64, depth: 32, threadsAcross: 16, threadsDown: 16 },
   large: { rows: 128, columns: 128, depth: 16, threadsAcross: 16, threadsDown: 16 },
 };
+
+/**
+ * What a number of the output costs in each tile, as a share of the large one: a guess from how many products a thread
+ * makes of each number that it reads from shared memory, to be replaced by what `bench/webgpu.ts` measures.
+ */
+const COSTS: Readonly<Record<TileName, number>> = { small: 1.8, medium: 1.2, large: 1 };
+
+/**
+ * What a product costs in a tile: all tiles that are made, edges that hang over included; a card that is not filled takes
+ * as long as if it were.
+ *
+ * @param name The tile's name
+ * @param rows Rows of the output
+ * @param columns Columns of the output
+ * @param busy Workgroups that fill the card
+ * @returns A number to compare with those of other tiles
+ */
+export function tileCost(name: TileName, rows: number, columns: number, busy: number): number {
+  const tile = TILES[name];
+  const workgroups = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
+  return COSTS[name] * tile.rows * tile.columns * Math.max(workgroups, busy);
+}
 
 /** What is done with a sum of products before it is written. */
 export type Epilogue =
@@ -46,6 +61,10 @@ export type Epilogue =
   | { readonly kind: "residual" }
   /** It is multiplied by the activation of another product. */
   | { readonly kind: "gated"; readonly activation: Activation }
+  /** Its activation is taken. */
+  | { readonly kind: "activated"; readonly activation: Activation }
+  /** x becomes cap · tanh(x / cap). */
+  | { readonly kind: "capped"; readonly cap: number }
   /** It is added to what is there; with `mirrored`, tiles above the diagonal are copied from below. */
   | { readonly kind: "accumulate"; readonly mirrored: boolean };
 
@@ -53,11 +72,8 @@ export type Epilogue =
 export interface ProductSettings {
   /** How it is split. */
   readonly tile: TileName;
-  /**
-   * `projection`: x Wᵀ with x `[rows, depth]` and W `[columns, depth]`; `outer`: aᵀ b with a `[depth, rows]` and b
-   * `[depth, columns]`.
-   */
-  readonly kind: "projection" | "outer";
+  /** Which axes are multiplied. */
+  readonly kind: ProductKind;
   /** How W lies on the card; `f32` for `outer`. */
   readonly format: WeightFormat;
   /** What is done with the sums. */
@@ -79,13 +95,22 @@ export interface ProductSettings {
  */
 export function productKernel(settings: ProductSettings): Kernel {
   const { tile, kind, format, epilogue, bias } = settings;
-  const finish = epilogue.kind === "gated"
-    ? `gated-${epilogue.activation}`
-    : epilogue.kind === "accumulate" && epilogue.mirrored
-    ? "mirrored"
-    : epilogue.kind;
-  const key = `product ${kind} ${tile} ${format} ${finish}${bias ? " bias" : ""}`;
+  const key = `product ${kind} ${tile} ${format} ${finishName(epilogue)}${bias ? " bias" : ""}`;
   return { key, code: () => productCode(settings) };
+}
+
+function finishName(epilogue: Epilogue): string {
+  switch (epilogue.kind) {
+    case "gated":
+    case "activated":
+      return `${epilogue.kind}-${epilogue.activation}`;
+    case "capped":
+      return `capped-${epilogue.cap}`;
+    case "accumulate":
+      return epilogue.mirrored ? "mirrored" : "accumulate";
+    default:
+      return epilogue.kind;
+  }
 }
 
 /**
@@ -138,6 +163,7 @@ function productCode(settings: ProductSettings): string {
   ];
   const element = kind === "outer" || format === "f32" ? "vec4<f32>" : "vec2<u32>";
   const mirrored = epilogue.kind === "accumulate" && epilogue.mirrored;
+  const patch = patchCode(settings, tile);
   return `${PARAMETERS}
 @group(0) @binding(1) var<storage, read> left: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> right: array<${element}>;
@@ -149,7 +175,7 @@ ${
   }
 var<workgroup> leftTile: array<vec4<f32>, ${tile.depth * (tile.rows / 4 + 1)}>;
 var<workgroup> rightTile: array<vec4<f32>, ${tile.depth * (tile.columns / 4 + 1)}>;
-${epilogue.kind === "gated" ? activationCode(epilogue.activation) : ""}
+${"activation" in epilogue ? activationCode(epilogue.activation) : ""}
 ${unpackCode(kind === "outer" ? "f32" : format)}
 @compute @workgroup_size(${threads})
 fn main(
@@ -162,12 +188,21 @@ fn main(
   let across = thread % ${tile.threadsAcross}u;
   let down = thread / ${tile.threadsAcross}u;
   ${sums(tile).map(({ name }) => `var ${name} = vec4<f32>();`).join("\n  ")}
-  for (var start = 0u; start < p.depth; start += ${tile.depth}u) {
-    ${loadCode(settings, tile, threads)}
+  ${[0, 1, 2, 3].map((row) => `var v${row} = vec4<f32>();`).join(" ")}
+  ${patch.place}
+  var start = 0u;
+  ${patch.fetch}
+  loop {
+    ${patch.stash}
     workgroupBarrier();
+    start += ${tile.depth}u;
+    if (start < p.depth) {
+      ${patch.fetch}
+    }
     for (var k = 0u; k < ${tile.depth}u; k += 4u) {
       ${[0, 1, 2, 3].map((step) => stepCode(tile, step)).join("\n      ")}
     }
+    if (start >= p.depth) { break; }
     workgroupBarrier();
   }
   ${sums(tile).map((sum) => storeCode(settings, tile, sum)).join("\n  ")}
@@ -221,99 +256,6 @@ function stepCode(tile: Tile, step: number): string {
   return [...loads, ...products].join("\n      ");
 }
 
-/** Every thread copies patches of 4 × 4 numbers, turned so that the inner axis comes first. */
-function loadCode(settings: ProductSettings, tile: Tile, threads: number): string {
-  const depthFours = tile.depth / 4;
-  const leftPatches = depthFours * tile.rows / 4;
-  const rightPatches = depthFours * tile.columns / 4;
-  const patches = leftPatches + rightPatches;
-  const rows = settings.kind === "projection";
-  const left = rows
-    ? rowPatch("left", "leftTile", tile.rows, depthFours, {
-      first: "tileRow",
-      count: "p.rows",
-      stride: "p.leftStride",
-      unpack: "",
-    })
-    : columnPatch("left", "leftTile", tile.rows, {
-      first: "tileRow / 4u + p.leftFirst",
-      count: "p.leftStride",
-      stride: "p.leftStride",
-    });
-  const right = rows
-    ? rowPatch("right", "rightTile", tile.columns, depthFours, {
-      first: "tileColumn",
-      count: "p.columns",
-      stride: "p.rightStride",
-      unpack: "unpack",
-    })
-    : columnPatch("right", "rightTile", tile.columns, {
-      first: "tileColumn / 4u",
-      count: "p.rightStride",
-      stride: "p.rightStride",
-    });
-  return `for (var patch_ = thread; patch_ < ${patches}u; patch_ += ${threads}u) {
-      if (patch_ < ${leftPatches}u) {
-        ${left}
-      } else {
-        let other_ = patch_ - ${leftPatches}u;
-        ${right.replaceAll("patch_", "other_")}
-      }
-    }`;
-}
-
-interface PatchSource {
-  readonly first: string;
-  readonly count: string;
-  readonly stride: string;
-}
-
-/** Four rows of four numbers along the inner axis, which is the rows' own: they are turned. */
-function rowPatch(
-  source: string,
-  target: string,
-  size: number,
-  depthFours: number,
-  { first, count, stride, unpack }: PatchSource & { readonly unpack: string },
-): string {
-  const stored = size / 4 + 1;
-  const loads = [0, 1, 2, 3].map((row) =>
-    `if (row + ${row}u < ${count} && four < p.depth / 4u) { v${row} = ${unpack}(${source}[(row + ${row}u) * ${stride} + four]); }`
-  );
-  const stores = [0, 1, 2, 3].map((step) => {
-    const values = [0, 1, 2, 3].map((row) => `v${row}.${"xyzw"[step]}`).join(", ");
-    return `${target}[(along * 4u + ${step}u) * ${stored}u + beside] = vec4<f32>(${values});`;
-  });
-  return `let along = patch_ % ${depthFours}u;
-        let beside = patch_ / ${depthFours}u;
-        let row = ${first} + beside * 4u;
-        let four = start / 4u + along;
-        ${[0, 1, 2, 3].map((row) => `var v${row} = vec4<f32>();`).join(" ")}
-        ${[...loads, ...stores].join("\n        ")}`;
-}
-
-/** Four steps along the inner axis, each of four numbers beside each other. */
-function columnPatch(
-  source: string,
-  target: string,
-  size: number,
-  { first, count, stride }: PatchSource,
-): string {
-  const stored = size / 4 + 1;
-  const copies = [0, 1, 2, 3].map((step) =>
-    `{
-          var value = vec4<f32>();
-          if (depth + ${step}u < p.depth && column < ${count}) { value = ${source}[(depth + ${step}u) * ${stride} + column]; }
-          ${target}[(along * 4u + ${step}u) * ${stored}u + beside] = value;
-        }`
-  );
-  return `let beside = patch_ % ${size / 4}u;
-        let along = patch_ / ${size / 4}u;
-        let column = ${first} + beside;
-        let depth = start + along * 4u;
-        ${copies.join("\n        ")}`;
-}
-
 function rowOf(tile: Tile, four: number, one: number): string {
   return `tileRow + ${four * tile.threadsDown * 4 + one}u + down * 4u`;
 }
@@ -347,6 +289,10 @@ function finishCode(epilogue: Epilogue, value: string): string {
       return `output[at] = other[at] + ${value};`;
     case "gated":
       return `output[at] = activate(other[at]) * ${value};`;
+    case "activated":
+      return `output[at] = activate(${value});`;
+    case "capped":
+      return `output[at] = ${capCode(value, epilogue.cap, "vec4<f32>")};`;
     case "accumulate":
       return `if (p.accumulate != 0u) { output[at] += ${value}; } else { output[at] = ${value}; }`;
   }
@@ -376,27 +322,4 @@ function mirrorCode(tile: Tile): string {
   return `if (tileRow >= tileColumn + ${tile.columns}u) {
     ${stores.join("\n    ")}
   }`;
-}
-
-/**
- * Code that unpacks four numbers of a weight.
- *
- * @param format How they lie on the card
- * @returns A function `unpack` in WGSL
- */
-export function unpackCode(format: WeightFormat): string {
-  switch (format) {
-    case "f32":
-      return "fn unpack(stored: vec4<f32>) -> vec4<f32> { return stored; }";
-    case "f16":
-      return `fn unpack(stored: vec2<u32>) -> vec4<f32> {
-  return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y));
-}`;
-    case "bf16":
-      return `fn unpack(stored: vec2<u32>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4<u32>(
-    stored.x << 16u, stored.x & 0xffff0000u, stored.y << 16u, stored.y & 0xffff0000u,
-  ));
-}`;
-  }
 }

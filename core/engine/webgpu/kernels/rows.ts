@@ -1,61 +1,26 @@
 /**
- * Kernels that look at one row or one channel at a time: norms, scaling, sums over tokens, losses.
+ * Kernels that look at one row or one channel at a time: scaling, sums over tokens, losses.
  * @module
  */
-import type { Kernel } from "../context.ts";
+import type { Kernel } from "./kernel.ts";
+import { reduceCode, THREADS } from "./reduce.ts";
 
-/** Threads of these kernels' workgroups. */
-const THREADS = 64;
-
-/**
- * RMSNorm: x / √(mean(x²) + ε) * weight. One workgroup a row.
- *
- * Bindings: 1 x, 2 weight, 3 the output. Parameters: numbers in a row, stride of a row in fours.
- *
- * @param epsilon ε
- * @returns The kernel
- */
-export function normKernel(epsilon: number): Kernel {
-  return {
-    key: `norm ${epsilon}`,
-    code: () => `
-struct Parameters { size: u32, stride: u32 }
-@group(0) @binding(0) var<uniform> p: Parameters;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
-var<workgroup> partials: array<f32, ${THREADS}>;
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let row = workgroup.x * p.stride;
-  var energy = 0.0;
-  for (var at = thread; at < p.stride; at += ${THREADS}u) {
-    let x = input[row + at];
-    energy += dot(x, x);
-  }
-  partials[thread] = energy;
-  ${reduceCode("partials", "+")}
-  let scale = 1.0 / sqrt(partials[0] / f32(p.size) + ${number(epsilon)});
-  for (var at = thread; at < p.stride; at += ${THREADS}u) {
-    output[row + at] = input[row + at] * scale * weight[at];
-  }
-}`,
-  };
-}
+/** What is subtracted from rows before they are scaled: other rows, or those and a bias. */
+export type Subtrahend = "nothing" | "rows" | "rows and bias";
 
 /**
- * (x - y) * scale, or x * scale, each row by its own scale.
+ * x * scale, (x - y) * scale or (x - y - bias) * scale, each row by its own scale.
  *
- * Bindings: 1 x, 2 scales, 3 the output, 4 y. Parameters: fours in a row, rows. Workgroups:
+ * Bindings: 1 x, 2 scales, 3 the output, 4 y, 5 the bias. Parameters: fours in a row, rows. Workgroups:
  * {@linkcode elementWorkgroups}.
  *
- * @param subtract Whether y is subtracted
+ * @param subtrahend What is subtracted
  * @returns The kernel
  */
-export function scaleKernel(subtract: "subtract" | "plain"): Kernel {
-  const minus = subtract === "subtract";
+export function scaleKernel(subtrahend: Subtrahend): Kernel {
+  const [minus, biased] = [subtrahend !== "nothing", subtrahend === "rows and bias"];
   return {
-    key: `scale ${subtract}`,
+    key: `scale less ${subtrahend}`,
     code: () => `
 struct Parameters { stride: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> p: Parameters;
@@ -63,11 +28,14 @@ struct Parameters { stride: u32, rows: u32 }
 @group(0) @binding(2) var<storage, read> scales: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 ${minus ? "@group(0) @binding(4) var<storage, read> other: array<vec4<f32>>;" : ""}
+${biased ? "@group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;" : ""}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= p.stride || id.y >= p.rows) { return; }
   let at = id.y * p.stride + id.x;
-  output[at] = (input[at]${minus ? " - other[at]" : ""}) * scales[id.y];
+  output[at] = (input[at]${minus ? " - other[at]" : ""}${
+      biased ? " - bias[id.x]" : ""
+    }) * scales[id.y];
 }`,
   };
 }
@@ -163,27 +131,4 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }`,
   };
-}
-
-/** Halves an array of shared memory until its first number is the sum or the largest of all. */
-function reduceCode(name: string, operation: "+" | "max"): string {
-  const combine = operation === "+"
-    ? `${name}[thread] += ${name}[thread + step];`
-    : `${name}[thread] = max(${name}[thread], ${name}[thread + step]);`;
-  return `workgroupBarrier();
-  for (var step = ${THREADS / 2}u; step > 0u; step /= 2u) {
-    if (thread < step) { ${combine} }
-    workgroupBarrier();
-  }`;
-}
-
-/**
- * A number as WGSL writes it.
- *
- * @param value The number
- * @returns Digits with a point or an exponent
- */
-export function number(value: number): string {
-  const text = String(Math.fround(value) === value ? value : Number(value.toPrecision(9)));
-  return /[.e]/.test(text) ? text : `${text}.0`;
 }
