@@ -158,7 +158,7 @@ ${queryHeads} query and ${keyValueHeads} key/value heads of ${headSize}, vocabul
 what the report says. \`prune ${flags.options} --samples ${flags.samples} --seq-len ${
   flags["seq-len"]
 } --eval-windows ${flags["eval-windows"]} --no-choice\` calibrates on
-the embedded texts and \`self\`, plans, cuts 30 %, evaluates dense and pruned, and writes \`hf\`; exports are of the pruned
+the embedded texts (and \`self\` unless it is left out), plans, cuts 30 %, evaluates dense and pruned, and writes \`hf\`; exports are of the pruned
 model. ${navigator.hardwareConcurrency} cores, ${Deno.build.os} ${Deno.build.arch}, ${
   new Date().toISOString().slice(0, 10)
 }.

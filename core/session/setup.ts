@@ -2,6 +2,7 @@
  * What every job starts with: the engine, the model, and checks that fail before any work is done.
  * @module
  */
+import process from "node:process";
 import type { Engine } from "../engine/types.ts";
 import { limitsFor, MemoryBudget, ordinaryLimits } from "../engine/memory.ts";
 import { openEngine } from "../engine/open.ts";
@@ -144,11 +145,11 @@ export function brokenPromise(peakBytes: number, promised: number | undefined): 
   } of --memory: that is a fault of gprune, please report it`;
 }
 
-/** Linux keeps the peak of a process; elsewhere the looks have to do. */
+/** Linux keeps the peak of a process; elsewhere the looks have to do. (`/proc` may be read with all permissions alone.) */
 function systemPeak(): number {
+  if (Deno.build.os !== "linux") return 0;
   try {
-    const status = Deno.readTextFileSync("/proc/self/status");
-    return 1024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
+    return 1024 * process.resourceUsage().maxRSS;
   } catch {
     return 0;
   }
