@@ -13,7 +13,7 @@ async function gprune(
   options: { readonly hub: string; readonly folder: string; readonly hosts?: string },
 ): Promise<{ readonly code: number; readonly said: string }> {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${project}deno.json`));
-  const words: string[] = tasks.gprune.split(" ").slice(1);
+  const words: string[] = tasks.main.split(" ").slice(1);
   const hosts = options.hosts ?? new URL(options.hub).host;
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
