@@ -29,6 +29,7 @@ import type {
 import { blockRoles, unitCount } from "../model/units.ts";
 import type { LayerPlan, Plan } from "../plan/types.ts";
 import type { WorkOptions } from "../progress.ts";
+import type { KeptFits } from "./kept_fits.ts";
 import { prunedBlockTensors } from "./pruned_block.ts";
 import { refitWeights } from "./moments.ts";
 import { shapeAfter } from "./slice.ts";
@@ -95,7 +96,7 @@ export function refitsSequentially(architecture: Architecture): boolean {
  * @param model The dense model
  * @param plan What stays of it
  * @param statistics What calibration found, with its windows
- * @param options Progress and cancelling
+ * @param options Progress and cancelling; where finished layers are kept
  * @returns Layer after layer; at the end the final norm, where another scale is better
  * @throws {StatisticsError} if the statistics have no windows
  * @throws {CancelledError} if cancelled
@@ -105,7 +106,7 @@ export async function* refitSequentially(
   model: Model,
   plan: Plan,
   statistics: Statistics,
-  options: WorkOptions = {},
+  options: WorkOptions & { readonly keptFits?: KeptFits } = {},
 ): AsyncGenerator<SequentialLayer, ScaledNorm | undefined> {
   if (statistics.windows === undefined) {
     throw new StatisticsError(
@@ -122,7 +123,7 @@ export async function* refitSequentially(
     let drifted = false;
     for (const layer of plan.layers) {
       const work = { model, streams, plan: layer, drifted, pace: makePace(options.signal) };
-      const result = await refitOneLayer(work);
+      const result = await keptOrRefitted(work, options.keptFits);
       drifted = result.drifted;
       options.onProgress?.({ stage: "apply", done: layer.layer + 1, total, unit: "blocks" });
       yield result.layer;
@@ -188,9 +189,38 @@ interface LayerWork {
   readonly pace: Pace;
 }
 
-async function refitOneLayer(
-  work: LayerWork,
-): Promise<{ readonly layer: SequentialLayer; readonly drifted: boolean }> {
+interface LayerResult {
+  readonly layer: SequentialLayer;
+  /** Whether the pruned stream after the layer is another than the dense one. */
+  readonly drifted: boolean;
+}
+
+/** A layer that an earlier run has fitted is not fitted again: the streams alone run through it. */
+async function keptOrRefitted(work: LayerWork, kept?: KeptFits): Promise<LayerResult> {
+  const { model, streams, plan } = work;
+  const name = `layer ${plan.layer}`;
+  const known = await kept?.read(name);
+  if (known === undefined) {
+    const result = await refitOneLayer(work);
+    const { fitted: weights, rows } = result.layer;
+    await kept?.write(name, { weights, words: { rows, drifted: result.drifted } });
+    return result;
+  }
+  const { rows, drifted } = known.words as { rows: readonly RefitRow[]; drifted: boolean };
+  const { architecture } = model;
+  const before = architecture.layers[plan.layer];
+  const shape = shapeAfter(before, plan);
+  const tensors = new Map(await prunedBlockTensors(model, plan));
+  const fitted = known.weights as ReadonlyMap<BlockRole, Float32Array>;
+  for (const [role, weight] of fitted) {
+    tensors.set(role, memoryTensor(tensors.get(role)!.shape, weight));
+  }
+  await streams.runDense({ architecture, shape: before, tensors: blockTensors(model, plan.layer) });
+  await streams.advance(drifted ? { architecture, shape, tensors } : undefined);
+  return { layer: { layer: plan.layer, shape, tensors, fitted, rows }, drifted };
+}
+
+async function refitOneLayer(work: LayerWork): Promise<LayerResult> {
   const { model, streams, plan, drifted } = work;
   const { architecture } = model;
   const before = architecture.layers[plan.layer];

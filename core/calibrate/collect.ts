@@ -2,19 +2,18 @@
  * Collecting: windows flow through the model block by block, and each block's sums are kept.
  * @module
  */
-import { balancedGram } from "../linear/gram.ts";
-import { SumAccumulator } from "./sums.ts";
-import type { DomainSums, DomainWindows, KindStatistics, LayerStatistics } from "./types.ts";
-import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
 import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
-import type { MemoryTensor, Model, Structure } from "../model/types.ts";
-import { breathe, type WorkOptions } from "../progress.ts";
+import type { Model } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
+import { breathe, type WorkOptions } from "../progress.ts";
+import { LayerSums, unitAccumulators } from "./layer_sums.ts";
+import type { DomainWindows, LayerStatistics } from "./types.ts";
+import { type SumUnit, sumUnits, type UnitSums } from "./units.ts";
 
 /** Options of {@linkcode collect}. */
 export interface CollectOptions extends WorkOptions {
@@ -27,12 +26,6 @@ export interface CollectOptions extends WorkOptions {
    * so that memory holds one layer at a time).
    */
   readonly onLayer?: (layer: number, statistics: LayerStatistics) => Promise<LayerStatistics>;
-}
-
-interface Batch {
-  readonly domain: number;
-  readonly heldOut: boolean;
-  readonly windows: readonly Int32Array[];
 }
 
 /**
@@ -52,56 +45,113 @@ export async function collect(
   domains: readonly DomainWindows[],
   options: CollectOptions,
 ): Promise<readonly LayerStatistics[]> {
-  const batches = domains.flatMap((domain, index) => [
-    ...inBatches(domain.calibration).map((windows) => ({ domain: index, heldOut: false, windows })),
-    ...inBatches(domain.heldOut).map((windows) => ({ domain: index, heldOut: true, windows })),
-  ]);
+  const units = sumUnits(domains);
   const layers: LayerStatistics[] = [];
+  await collectUnits(engine, model, units, {
+    ...options,
+    openLayer: (layer) => {
+      const known = options.finished?.get(layer);
+      if (known !== undefined) {
+        layers[layer] = known;
+        return undefined;
+      }
+      const sums = new LayerSums(model, layer, units, options);
+      return {
+        add: (unit, part) => sums.add(unit, part),
+        finish: async () => {
+          const statistics = await sums.result();
+          layers[layer] = await options.onLayer?.(layer, statistics) ?? statistics;
+        },
+      };
+    },
+  });
+  return layers;
+}
+
+/** Takes the sums of one layer, unit by unit. */
+export interface LayerSink {
+  /** Takes the sums of a unit; units come in their order. */
+  add(unit: SumUnit, sums: UnitSums): Promise<void> | void;
+  /** Called after the last unit. */
+  finish(): Promise<void>;
+}
+
+/** Options of {@linkcode collectUnits}. */
+export interface CollectUnitsOptions extends WorkOptions {
+  /** Whether to sum Gram matrices. */
+  readonly gram: boolean;
+  /** Opens what takes the sums of a layer; undefined where the layer need not be summed. */
+  readonly openLayer: (layer: number) => LayerSink | undefined;
+}
+
+/**
+ * Runs units through the model and hands their sums over, layer by layer.
+ *
+ * @param engine What runs the model
+ * @param model The model
+ * @param units Units whose windows are there, all of one length
+ * @param options Who takes the sums; progress and cancelling
+ * @throws {EngineError} if a block fails
+ * @throws {CancelledError} if cancelled
+ */
+export async function collectUnits(
+  engine: Engine,
+  model: Model,
+  units: readonly SumUnit[],
+  options: CollectUnitsOptions,
+): Promise<void> {
+  const batches = units.flatMap((unit) =>
+    inBatches(unit.windows).map((windows) => ({ unit, windows }))
+  );
+  const finished = new Set<number>();
+  const collection = { engine, model, batches, finished };
   try {
-    await collectLayers({ engine, model, domains, batches, layers }, options);
+    await collectLayers(collection, options);
   } catch (error) {
     // The engine goes on without its graphics card, which held the streams: they start again, and finished layers stay.
     if (!(error instanceof StateLostError)) throw error;
-    const finished = new Map([...options.finished ?? [], ...layers.entries()]);
-    layers.length = 0;
-    await collectLayers({ engine, model, domains, batches, layers }, { ...options, finished });
+    await collectLayers(collection, options);
   }
-  return layers;
+}
+
+interface Batch {
+  readonly unit: SumUnit;
+  readonly windows: readonly Int32Array[];
 }
 
 interface Collection {
   readonly engine: Engine;
   readonly model: Model;
-  readonly domains: readonly DomainWindows[];
   readonly batches: readonly Batch[];
-  /** Statistics of the layers that are finished; the next are added. */
-  readonly layers: LayerStatistics[];
+  /** Layers whose sums have been handed over; the next are added. */
+  readonly finished: Set<number>;
 }
 
 async function collectLayers(
-  { engine, model, domains, batches, layers }: Collection,
-  options: CollectOptions,
+  { engine, model, batches, finished }: Collection,
+  options: CollectUnitsOptions,
 ): Promise<void> {
   const store = await embed(engine, model, batches);
-  const total = model.architecture.layers.length *
+  const depth = model.architecture.layers.length;
+  const total = depth *
     batches.reduce((sum, { windows }) => sum + windows.length * windows[0].length, 0);
   let done = 0;
   try {
-    for (let layer = 0; layer < model.architecture.layers.length; layer++) {
-      const finished = options.finished?.get(layer);
-      const pass = { engine, model, layer, domains, batches, store };
-      const statistics = await runLayer(pass, {
-        ...options,
-        gram: options.gram && finished === undefined,
+    for (let layer = 0; layer < depth; layer++) {
+      const sink = finished.has(layer) ? undefined : options.openLayer(layer);
+      await runLayer({ engine, model, layer, batches, store }, {
+        gram: options.gram,
+        sink,
         onBatch: async (tokens, name) => {
           done += tokens;
-          const detail = `layer ${layer + 1} of ${model.architecture.layers.length}, ${name}`;
+          const detail = `layer ${layer + 1} of ${depth}, ${name}`;
           const where = { detail, layer, domain: name };
           options.onProgress?.({ stage: "calibrate", done, total, unit: "tokens", ...where });
           await breathe(options.signal);
         },
       });
-      layers.push(finished ?? await options.onLayer?.(layer, statistics) ?? statistics);
+      await sink?.finish();
+      finished.add(layer);
     }
   } finally {
     await store.close();
@@ -135,78 +185,47 @@ interface LayerPass {
   readonly engine: Engine;
   readonly model: Model;
   readonly layer: number;
-  readonly domains: readonly DomainWindows[];
   readonly batches: readonly Batch[];
   readonly store: ActivationStore<Stream>;
 }
 
 async function runLayer(
-  pass: LayerPass,
+  { engine, model, layer, batches, store }: LayerPass,
   options: {
     readonly gram: boolean;
+    readonly sink?: LayerSink;
     readonly onBatch: (tokens: number, name: string) => Promise<void>;
   },
-): Promise<LayerStatistics> {
-  const { engine, model, layer, domains, batches, store } = pass;
+): Promise<void> {
   const { architecture } = model;
   const shape = architecture.layers[layer];
-  const tensors = blockTensors(model, layer);
-  const channels = { ffn: shape.ffnWidth, heads: shape.queryHeads * architecture.headSize };
-  const fresh = () =>
-    structuresOf((structure) => new SumAccumulator(channels[structure], { gram: options.gram }));
-  const summed = domains.map(fresh);
-  const keptBack = domains.map(fresh);
+  const { sink } = options;
+  const gram = options.gram && sink !== undefined;
+  const fresh = () => unitAccumulators(architecture, layer, { gram });
   const block = await engine.openBlock({
     architecture,
     shape,
-    tensors,
-    capture: options.gram ? "gram" : "sums",
+    tensors: blockTensors(model, layer),
+    capture: gram ? "gram" : "sums",
   });
-  let current: Batch | undefined;
-  const passage = openPassage(block, (sums) => {
-    const { domain, heldOut } = current!;
-    for (const structure of STRUCTURES) {
-      (heldOut ? keptBack : summed)[domain][structure].add(sums[structure]);
-    }
+  let sums = fresh();
+  const passage = openPassage(block, (part) => {
+    for (const structure of STRUCTURES) sums[structure].add(part[structure]);
   });
+  const closeUnit = async (unit: SumUnit) => {
+    // Sums may wait on the card, where they add up: a unit's are fetched before those of the next begin.
+    await passage.flush();
+    await sink?.add(unit, { ffn: sums.ffn.result(), heads: sums.heads.result() });
+    sums = fresh();
+  };
   try {
-    for (const [index, batch] of batches.entries()) {
-      const { domain, heldOut, windows } = batch;
-      // Sums may wait on the card, where they add up: those of other windows are fetched before.
-      if (current?.domain !== domain || current.heldOut !== heldOut) await passage.flush();
-      current = batch;
+    for (const [index, { unit, windows }] of batches.entries()) {
       const length = windows[0].length;
       await store.put(index, await passage.run(await store.get(index), windows.length, length));
-      await options.onBatch(windows.length * length, domains[domain].name);
+      if (batches[index + 1]?.unit !== unit) await closeUnit(unit);
+      await options.onBatch(windows.length * length, unit.domain);
     }
-    await passage.flush();
   } finally {
     await block.close();
   }
-  const norms = await weightNorms(model, layer);
-  return structuresOf((structure): KindStatistics => {
-    const results = summed.map((accumulators) => accumulators[structure].result());
-    const others = keptBack.map((accumulators) => accumulators[structure].result());
-    return {
-      domains: results,
-      weights: norms[structure],
-      heldOutGram: options.gram ? heldOutGram(others, results, channels[structure]) : undefined,
-    };
-  });
-}
-
-/** Domains too short to keep a window back are judged on the windows that were summed. */
-function heldOutGram(
-  keptBack: readonly DomainSums[],
-  summed: readonly DomainSums[],
-  channels: number,
-): KindStatistics["heldOutGram"] {
-  const grams = keptBack.map((sums, d) => sums.tokens > 0 ? sums : summed[d])
-    .map(({ gram, tokens }) => ({ gram: (gram as MemoryTensor).data, tokens }));
-  const balanced = balancedGram(grams, grams.map(() => 1), channels);
-  return { shape: [channels, channels], data: Float32Array.from(balanced) };
-}
-
-function structuresOf<T>(of: (structure: Structure) => T): Readonly<Record<Structure, T>> {
-  return { ffn: of("ffn"), heads: of("heads") };
 }

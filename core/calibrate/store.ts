@@ -3,6 +3,7 @@
  * Gram matrices can stay in the file until a layer needs them.
  * @module
  */
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { attentionKinds } from "../model/config/attention.ts";
 import { StatisticsError } from "../errors.ts";
@@ -118,6 +119,23 @@ export async function loadStatistics(path: string): Promise<Statistics> {
       { cause },
     );
   }
+}
+
+/**
+ * A hash that tells statistics apart without reading their matrices: of everything that the file says in words, and of
+ * where its numbers lie.
+ *
+ * @param path A file that {@linkcode saveStatistics} wrote
+ * @returns SHA-256 as hexadecimal digits
+ * @throws {ModelError} if the file cannot be read
+ */
+export async function hashStatistics(path: string): Promise<string> {
+  const { tensors, metadata, fileBytes } = await readSafetensorsHeader(path);
+  const hash = createHash("sha256").update(JSON.stringify([metadata, fileBytes]));
+  for (const tensor of tensors) {
+    if (tensor.shape.length === 1) hash.update(await readTensorBytes(tensor));
+  }
+  return hash.digest("hex");
 }
 
 function kindEntries(prefix: string, kind: KindStatistics): readonly TensorEntry[] {

@@ -22,10 +22,7 @@ export interface LearnOptions extends WorkOptions {
   /** Curves that an earlier run has measured. */
   readonly finished?: readonly DamageCurve[];
   /** Called with the curves of every finished layer. */
-  readonly onCurves?: (
-    curves: readonly DamageCurve[],
-    denseLoss?: readonly number[],
-  ) => Promise<void>;
+  readonly onCurves?: (layer: number, curves: readonly DamageCurve[]) => Promise<void>;
 }
 
 /** Shares of the FFN neurons to remove when a curve is measured. */
@@ -92,15 +89,19 @@ export async function learnDamage(
     await runs.embed(dense);
     for (const [layer, list] of probes.entries()) {
       const known = curves.some((curve) => curve.layer === layer);
-      if (known) advance(list.length * (layers.length - layer), layer);
-      else if (list.length > 0) {
+      if (known) {
+        // The account of the work is that of an uninterrupted run.
+        runs.countProbes(list.length, layers.length - layer);
+        advance(list.length * (layers.length - layer), layer);
+      }
+      if (!known && list.length > 0) {
         const losses = await probeLosses(runs, dense, layer, layers.length, list, pruneLayer, {
           ...options,
           onBlock: () => advance(list.length, layer),
         });
         const found = curvesOf(list, losses, denseLoss, domains.map(({ name }) => name));
         curves.push(...found);
-        await options.onCurves?.(found);
+        await options.onCurves?.(layer, found);
       }
       await runs.runBlock(layer, [dense], options);
     }
@@ -108,7 +109,7 @@ export async function learnDamage(
     return {
       domains: domains.map(({ name }) => name),
       denseLoss,
-      curves,
+      curves: curves.toSorted((a, b) => a.layer - b.layer),
       calibrationPasses: runs.windowBlocks / (calibrationWindows * layers.length),
     };
   } finally {

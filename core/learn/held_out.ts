@@ -38,6 +38,7 @@ export class HeldOutRuns {
   readonly #windowsPerDomain: readonly number[];
   readonly #seqLen: number;
   #blockRuns = 0;
+  #headRuns = 0;
 
   /**
    * Prepares runs.
@@ -63,7 +64,18 @@ export class HeldOutRuns {
 
   /** Work done so far: windows × blocks, the head counted by its size. */
   get windowBlocks(): number {
-    return this.#blockRuns * this.windows;
+    return (this.#blockRuns + this.#headRuns * headBlocks(this.#model)) * this.windows;
+  }
+
+  /**
+   * Counts work that an earlier run did: probes that went through so many blocks, and the head.
+   *
+   * @param probes How many
+   * @param blocks Blocks of each
+   */
+  countProbes(probes: number, blocks: number): void {
+    this.#blockRuns += probes * blocks;
+    this.#headRuns += probes;
   }
 
   /**
@@ -149,7 +161,7 @@ export class HeldOutRuns {
           sums[domain] += parts.reduce((sum, part) => sum + part, 0);
           await breathe(options.signal);
         }
-        this.#blockRuns += headBlocks(this.#model);
+        this.#headRuns++;
         results.push(
           sums.map((sum, domain) => sum / (this.#windowsPerDomain[domain] * (this.#seqLen - 1))),
         );

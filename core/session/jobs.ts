@@ -2,7 +2,7 @@
  * The smaller jobs: each step of the pipeline on its own, from file to file.
  * @module
  */
-import { basename, dirname, join, resolve } from "@std/path";
+import { basename, dirname, join, relative, resolve } from "@std/path";
 import { applyPlan } from "../apply/apply.ts";
 import { loadStatistics, saveStatistics } from "../calibrate/store.ts";
 import type { Statistics } from "../calibrate/types.ts";
@@ -71,8 +71,7 @@ export async function calibrateJob(options: CalibrateOptions): Promise<Statistic
       workFolder,
       onNote: (message) => options.onEvent?.({ type: "note", message }),
     });
-    await writeWhole(options.save, (path) => saveStatistics(statistics, path));
-    await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
+    await placeStatistics(statistics, options.save, workFolder);
     return statistics;
   });
 }
@@ -90,10 +89,9 @@ export async function planJob(options: PlanOptions): Promise<Plan> {
   const statistics = await loadStatistics(options.stats);
   const plan = makePlan(model, statistics, options);
   options.onEvent?.({ type: "planned", plan });
-  await writeWhole(
-    options.save,
-    (path) => savePlan(plan, path, { statistics: resolve(options.stats) }),
-  );
+  // Relative, so that plan and statistics can move together, and the same plan is the same file on any machine.
+  const statisticsPath = relative(dirname(resolve(options.save)), resolve(options.stats));
+  await writeWhole(options.save, (path) => savePlan(plan, path, { statistics: statisticsPath }));
   return plan;
 }
 
@@ -113,9 +111,11 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
     await requireHolders(model, targets, file.plan.request);
     const refit = options.refit ?? file.plan.request.refit;
     const plan = { ...file.plan, request: { ...file.plan.request, refit } };
-    const statistics = refit === "none"
-      ? undefined
-      : await statisticsFor(options.stats ?? file.statistics, options.plan, refit);
+    const statistics = refit === "none" ? undefined : await statisticsFor(
+      options.stats ?? besidePlan(options.plan, file.statistics),
+      options.plan,
+      refit,
+    );
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
       const { signal, onProgress, dataType } = options;
       const directory = weightsFolder(partial, targets, options);
@@ -157,10 +157,14 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
         memory: new MemoryPeak(),
         notes,
       };
-      return await writeReport(partial, parts, watch, options.command);
+      return await writeReport(partial, parts, watch, { name, command: options.command });
     });
     return { folder: options.out, report };
   });
+}
+
+function besidePlan(plan: string, statistics: string | undefined): string | undefined {
+  return statistics === undefined ? undefined : resolve(dirname(resolve(plan)), statistics);
 }
 
 async function statisticsFor(
@@ -256,13 +260,20 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
         memory: new MemoryPeak(),
         notes,
       };
-      return await writeReport(partial, parts, watch, options.command);
+      return await writeReport(partial, parts, watch, { name, command: options.command });
     });
     return { folder: options.out, report };
   });
 }
 
-async function requireNewFile(path: string, force = false): Promise<void> {
+/**
+ * Checks before any work that a file can be made.
+ *
+ * @param path The file
+ * @param force Whether it may be replaced
+ * @throws {ExportError} if it is there and may not be replaced, or its folder cannot be made
+ */
+export async function requireNewFile(path: string, force = false): Promise<void> {
   const info = await Deno.stat(path).catch(() => undefined);
   if (info?.isDirectory) throw new ExportError(`Cannot write '${path}': it is a folder`);
   if (info !== undefined && !force) {
@@ -271,6 +282,25 @@ async function requireNewFile(path: string, force = false): Promise<void> {
   await Deno.mkdir(dirname(resolve(path)), { recursive: true }).catch((cause) => {
     throw new ExportError(`Cannot write '${path}': ${(cause as Error).message}`, { cause });
   });
+}
+
+/**
+ * Puts a finished file of statistics in its place and takes the folder of unfinished work away.
+ *
+ * @param statistics The statistics
+ * @param path The file
+ * @param workFolder The folder, on the same disk
+ */
+export async function placeStatistics(
+  statistics: Statistics,
+  path: string,
+  workFolder: string,
+): Promise<void> {
+  // Written in the folder, so that a run that is killed meanwhile leaves nothing else behind.
+  const partial = join(workFolder, "statistics");
+  await saveStatistics(statistics, partial);
+  await Deno.rename(partial, path);
+  await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
 }
 
 /** A file appears whole or not at all. */

@@ -1,0 +1,117 @@
+/**
+ * What a calibration has finished, in the journal of its run: groups of the model's own text, layers, damage curves.
+ * @module
+ */
+import { loadStatistics, saveStatistics } from "../calibrate/store.ts";
+import type { DamageCurve, LayerStatistics } from "../calibrate/types.ts";
+import { joinWindows } from "../engine/batches.ts";
+import { readTensorBytes } from "../model/tensor_reader.ts";
+import { cutWindows } from "../text/windows.ts";
+import type { Journal } from "./journal.ts";
+
+/** Finished parts of a calibration. */
+export class KeptCalibration {
+  readonly #journal: Journal;
+  readonly #depth: number;
+
+  /**
+   * Takes a journal.
+   *
+   * @param journal The journal
+   * @param depth Layers of the model
+   */
+  constructor(journal: Journal, depth: number) {
+    this.#journal = journal;
+    this.#depth = depth;
+  }
+
+  /**
+   * A group of sampled sequences.
+   *
+   * @param first Number of its first sequence
+   * @param count Sequences in it
+   * @param seqLen Tokens in each
+   * @returns The sequences, or undefined
+   */
+  async readGroup(
+    first: number,
+    count: number,
+    seqLen: number,
+  ): Promise<readonly Int32Array[] | undefined> {
+    const tokens = (await this.#journal.readTensors(`self ${first}`))?.tensors.get("tokens");
+    if (tokens?.shape.join() !== `${count},${seqLen}`) return undefined;
+    return cutWindows(new Int32Array((await readTensorBytes(tokens)).buffer), seqLen);
+  }
+
+  /**
+   * Keeps a group of sampled sequences.
+   *
+   * @param first Number of its first sequence
+   * @param windows The sequences
+   */
+  async writeGroup(first: number, windows: readonly Int32Array[]): Promise<void> {
+    const shape = [windows.length, windows[0].length];
+    const bytes = () => new Uint8Array(joinWindows(windows).buffer);
+    await this.#journal.writeTensors(`self ${first}`, null, [
+      { name: "tokens", dataType: "I32", shape, bytes },
+    ]);
+  }
+
+  /**
+   * The layers that are finished.
+   *
+   * @returns Statistics by layer, their matrices in files
+   */
+  async readLayers(): Promise<ReadonlyMap<number, LayerStatistics>> {
+    const layers = new Map<number, LayerStatistics>();
+    for (let layer = 0; layer < this.#depth; layer++) {
+      const path = this.#journal.path(`layer ${layer}`, "stats");
+      const statistics = path && await loadStatistics(path).catch(() => undefined);
+      if (statistics) layers.set(layer, statistics.layers[0]);
+    }
+    return layers;
+  }
+
+  /**
+   * Keeps a finished layer.
+   *
+   * @param layer Counted from 0
+   * @param statistics Its statistics
+   * @returns The same, its matrices in the file; where nothing is kept, as it was given
+   */
+  async writeLayer(layer: number, statistics: LayerStatistics): Promise<LayerStatistics> {
+    const path = await this.#journal.writeFile(`layer ${layer}`, "stats", (path) =>
+      saveStatistics({
+        schema: "gprune.statistics/1",
+        model: { source: "", fingerprint: "", layers: [] },
+        seed: 0,
+        domains: [],
+        layers: [statistics],
+      }, path));
+    return path === undefined ? statistics : (await loadStatistics(path)).layers[0];
+  }
+
+  /**
+   * The damage curves that are measured.
+   *
+   * @returns Curves, by layer
+   */
+  async readCurves(): Promise<readonly DamageCurve[]> {
+    const curves: DamageCurve[] = [];
+    for (let layer = 0; layer < this.#depth; layer++) {
+      const found = await this.#journal.read<readonly DamageCurve[]>(`curves of layer ${layer}`);
+      curves.push(...found?.value ?? []);
+    }
+    return curves;
+  }
+
+  /**
+   * Keeps the damage curves of a layer.
+   *
+   * @param layer Counted from 0
+   * @param curves Its curves
+   */
+  async writeCurves(layer: number, curves: readonly DamageCurve[]): Promise<void> {
+    await this.#journal.write(`curves of layer ${layer}`, curves);
+  }
+}
