@@ -9,6 +9,7 @@ export type Stage =
   | "download"
   | "sample"
   | "calibrate"
+  | "merge"
   | "score"
   | "learn"
   | "plan"

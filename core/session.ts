@@ -12,4 +12,6 @@ export {
   inspectJob,
   planJob,
 } from "./session/jobs.ts";
+export { calibratePartJob, type CalibratePartOptions } from "./session/calibrate_part.ts";
+export { mergeJob, type MergeOptions } from "./session/merge.ts";
 export type * from "./session/types.ts";

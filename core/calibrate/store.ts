@@ -24,7 +24,8 @@ import type {
 
 const metadataKey = "gprune";
 
-const layerShape = z.object({
+/** The sizes of a layer in a file. */
+export const layerShape = z.object({
   ffnWidth: z.number().int().positive(),
   keyValueHeads: z.number().int().positive(),
   queryHeads: z.number().int().positive(),
@@ -100,7 +101,13 @@ export async function loadStatistics(path: string): Promise<Statistics> {
   try {
     const { tensors, metadata } = await readSafetensorsHeader(path);
     const text = metadata[metadataKey];
-    if (text === undefined) throw new Error("it holds no statistics of gprune");
+    if (text === undefined) {
+      throw new Error(
+        "gprune.part" in metadata
+          ? "it holds one part of statistics; give all parts to 'gprune merge' first"
+          : "it holds no statistics of gprune",
+      );
+    }
     const parsed = words.safeParse(JSON.parse(text));
     if (!parsed.success) throw new Error(z.prettifyError(parsed.error).replaceAll("\n", " "));
     const { layerTokens, ...rest } = parsed.data;
@@ -141,11 +148,7 @@ export async function hashStatistics(path: string): Promise<string> {
 function kindEntries(prefix: string, kind: KindStatistics): readonly TensorEntry[] {
   const { weights, obs, heldOutGram } = kind;
   return [
-    ...kind.domains.flatMap((domain, index) => [
-      doubles(`${prefix}.${index}.sum`, domain.sum),
-      doubles(`${prefix}.${index}.sumOfSquares`, domain.sumOfSquares),
-      ...(domain.gram === undefined ? [] : [matrix(`${prefix}.${index}.gram`, domain.gram)]),
-    ]),
+    ...kind.domains.flatMap((domain, index) => sumEntries(`${prefix}.${index}`, domain)),
     ...(heldOutGram === undefined ? [] : [matrix(`${prefix}.heldOutGram`, heldOutGram)]),
     doubles(`${prefix}.columnNorm`, weights.columnNorm),
     doubles(`${prefix}.columnMeanAbsolute`, weights.columnMeanAbsolute),
@@ -155,6 +158,21 @@ function kindEntries(prefix: string, kind: KindStatistics): readonly TensorEntry
       doubles(`${prefix}.obs.refittedError`, obs.refittedError),
       doubles(`${prefix}.obs.plainError`, obs.plainError),
     ]),
+  ];
+}
+
+/**
+ * The tensors of sums.
+ *
+ * @param prefix What their names begin with
+ * @param sums The sums
+ * @returns Entries of a file
+ */
+export function sumEntries(prefix: string, sums: DomainSums): readonly TensorEntry[] {
+  return [
+    doubles(`${prefix}.sum`, sums.sum),
+    doubles(`${prefix}.sumOfSquares`, sums.sumOfSquares),
+    ...(sums.gram === undefined ? [] : [matrix(`${prefix}.gram`, sums.gram)]),
   ];
 }
 

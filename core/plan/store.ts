@@ -18,6 +18,25 @@ import {
 import type { Plan } from "./types.ts";
 
 const count = z.number().int().min(0);
+/** A request in a file. */
+export const requestShape = z.object({
+  method: z.enum(methods),
+  metric: z.enum(metrics),
+  sparsity: z.number().min(0).lt(1),
+  structures: z.array(z.enum(structures)),
+  shape: z.enum(shapes),
+  refit: z.enum(refits),
+  modules: count,
+  multiple: count,
+  switch: z.enum(switches),
+  scoreDomains: z.array(z.string()).optional(),
+  objective: z.enum(["mean", "worst"]),
+  seed: z.number(),
+  protectedLayers: z.array(count).optional(),
+  layerBudgets: z.array(z.object({ layer: count, factor: z.number().positive() })).optional(),
+  grouping: z.enum(groupings).optional(),
+  moduleShares: z.enum(moduleShares).optional(),
+});
 const planShape = z.object({
   schema: z.literal("gprune.plan/1"),
   model: z.object({
@@ -30,24 +49,7 @@ const planShape = z.object({
       attention: z.enum(attentionKinds).optional(),
     })),
   }),
-  request: z.object({
-    method: z.enum(methods),
-    metric: z.enum(metrics),
-    sparsity: z.number().min(0).lt(1),
-    structures: z.array(z.enum(structures)),
-    shape: z.enum(shapes),
-    refit: z.enum(refits),
-    modules: count,
-    multiple: count,
-    switch: z.enum(switches),
-    scoreDomains: z.array(z.string()).optional(),
-    objective: z.enum(["mean", "worst"]),
-    seed: z.number(),
-    protectedLayers: z.array(count).optional(),
-    layerBudgets: z.array(z.object({ layer: count, factor: z.number().positive() })).optional(),
-    grouping: z.enum(groupings).optional(),
-    moduleShares: z.enum(moduleShares).optional(),
-  }),
+  request: requestShape,
   layers: z.array(z.object({
     layer: count,
     ffnKept: z.array(count),

@@ -12,7 +12,7 @@ import {
 } from "../context.ts";
 import * as option from "../options.ts";
 import { checkScoreDomains, requestOf } from "../request.ts";
-import { statisticsSummary, statisticsText } from "../tables/plan.ts";
+import { partSummary, partText, statisticsSummary, statisticsText } from "../tables/plan.ts";
 
 /**
  * Adds the command.
@@ -26,28 +26,39 @@ export function addCalibrate(program: Program, context: CommandContext): void {
     const save = paths.file(options.save);
     checkScoreDomains(options.scoreDomains, options.calib, options.self);
     const request = requestOf(options);
+    const work = {
+      ...request,
+      model: paths.model(model),
+      revision: options.revision,
+      engine: options.engine,
+      calibration: paths.texts(options.calib),
+      // Unless told otherwise, the library decides: published methods know no such text.
+      self: options.self ? undefined : false,
+      samples: options.samples,
+      seqLen: options.seqLen,
+      seed: options.seed,
+      save,
+      force: options.force,
+      resume: options.resume,
+    };
+    const shown = paths.shown(save);
+    const how = { ...options, resumable: true };
+    const { shard } = options;
+    if (shard !== undefined) {
+      const part = await watched(
+        context,
+        how,
+        (watch) => context.jobs.calibratePart({ ...watch.options, ...work, shard }),
+      );
+      if (options.json) printJson(context, partSummary(part, shown));
+      else context.terminal.write(partText(part, shown, tableWidth(context)));
+      return;
+    }
     const statistics = await watched(
       context,
-      { ...options, resumable: true },
-      (watch) =>
-        context.jobs.calibrate({
-          ...watch.options,
-          ...request,
-          model: paths.model(model),
-          revision: options.revision,
-          engine: options.engine,
-          calibration: paths.texts(options.calib),
-          // Unless told otherwise, the library decides: published methods know no such text.
-          self: options.self ? undefined : false,
-          samples: options.samples,
-          seqLen: options.seqLen,
-          seed: options.seed,
-          save,
-          force: options.force,
-          resume: options.resume,
-        }),
+      how,
+      (watch) => context.jobs.calibrate({ ...watch.options, ...work }),
     );
-    const shown = paths.shown(save);
     if (options.json) printJson(context, statisticsSummary(statistics, shown));
     else context.terminal.write(statisticsText(statistics, shown, tableWidth(context)));
   });
@@ -75,6 +86,7 @@ function calibrateCommand(program: Program) {
     .addOption(option.refitOption)
     .addOption(option.modulesOption)
     .addOption(option.scoreDomainsOption)
+    .addOption(option.shardOption)
     .addOption(option.saveOption)
     .addOption(option.resumeOption)
     .addOption(option.forceOption)
