@@ -47,6 +47,10 @@ export async function collect(
 ): Promise<readonly LayerStatistics[]> {
   const units = sumUnits(domains);
   const layers: LayerStatistics[] = [];
+  const { finished } = options;
+  if (finished?.size === model.architecture.layers.length) {
+    return model.architecture.layers.map((_, layer) => finished.get(layer)!);
+  }
   await collectUnits(engine, model, units, {
     ...options,
     openLayer: (layer) => {

@@ -68,14 +68,23 @@ export class HeldOutRuns {
   }
 
   /**
-   * Counts work that an earlier run did: probes that went through so many blocks, and the head.
+   * Counts work that an earlier run did: runs through so many blocks, and the head.
    *
-   * @param probes How many
+   * @param runs How many
    * @param blocks Blocks of each
    */
-  countProbes(probes: number, blocks: number): void {
-    this.#blockRuns += probes * blocks;
-    this.#headRuns += probes;
+  countRuns(runs: number, blocks: number): void {
+    this.#blockRuns += runs * blocks;
+    this.#headRuns += runs;
+  }
+
+  /**
+   * Counts runs of blocks that an earlier run did, or that nothing comes after.
+   *
+   * @param blocks How many
+   */
+  countBlocks(blocks: number): void {
+    this.#blockRuns += blocks;
   }
 
   /**

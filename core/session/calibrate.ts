@@ -154,9 +154,7 @@ export async function prepareCalibration(
   settings: CalibrationSettings,
 ): Promise<PreparedCalibration> {
   const { samples = 128, seed = 0, self = true } = settings;
-  if (!Number.isInteger(samples) || samples < 1) {
-    throw new OptionError(`Cannot calibrate on ${samples} windows: give --samples 1 or more`);
-  }
+  requireSamples(samples);
   const request = resolveRequest(
     settings.request ?? { shape: "adaptive" },
     model.architecture.layers,
@@ -254,6 +252,17 @@ export async function scored(
   if (!gram || request.metric !== "obs") return statistics;
   const { scoreDomains } = request;
   return await scoreLayer(model, layer, statistics, domains, { signal, onProgress, scoreDomains });
+}
+
+/**
+ * Checks a number of windows per domain.
+ *
+ * @param samples The number
+ * @throws {OptionError} if it is no whole number from 1
+ */
+export function requireSamples(samples: number): void {
+  if (Number.isInteger(samples) && samples >= 1) return;
+  throw new OptionError(`Cannot calibrate on ${samples} windows: give --samples 1 or more`);
 }
 
 function requireDomains(domains: readonly Domain[], request: PlanRequest, self: boolean): void {
@@ -414,6 +423,8 @@ export async function withLearned(
     signal: settings.signal,
     onProgress: settings.onProgress,
     finished: await kept?.readCurves(),
+    denseLoss: await kept?.readDenseLoss(),
+    onDenseLoss: async (losses) => await kept?.writeDenseLoss(losses),
     onCurves: async (layer, curves) => await kept?.writeCurves(layer, curves),
   });
   return { ...statistics, learned };

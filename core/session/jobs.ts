@@ -2,7 +2,7 @@
  * The smaller jobs: each step of the pipeline on its own, from file to file.
  * @module
  */
-import { basename, dirname, join, relative, resolve } from "@std/path";
+import { basename, dirname, join, resolve } from "@std/path";
 import { applyPlan } from "../apply/apply.ts";
 import { loadStatistics, saveStatistics } from "../calibrate/store.ts";
 import type { Statistics } from "../calibrate/types.ts";
@@ -89,9 +89,10 @@ export async function planJob(options: PlanOptions): Promise<Plan> {
   const statistics = await loadStatistics(options.stats);
   const plan = makePlan(model, statistics, options);
   options.onEvent?.({ type: "planned", plan });
-  // Relative, so that plan and statistics can move together, and the same plan is the same file on any machine.
-  const statisticsPath = relative(dirname(resolve(options.save)), resolve(options.stats));
-  await writeWhole(options.save, (path) => savePlan(plan, path, { statistics: statisticsPath }));
+  await writeWhole(
+    options.save,
+    (path) => savePlan(plan, path, { statistics: resolve(options.stats) }),
+  );
   return plan;
 }
 

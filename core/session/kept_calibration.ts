@@ -92,6 +92,24 @@ export class KeptCalibration {
   }
 
   /**
+   * The loss of the dense model.
+   *
+   * @returns Nats per token by domain, or undefined where it was not measured
+   */
+  async readDenseLoss(): Promise<readonly number[] | undefined> {
+    return (await this.#journal.read<readonly number[]>("dense loss"))?.value;
+  }
+
+  /**
+   * Keeps the loss of the dense model.
+   *
+   * @param losses Nats per token by domain
+   */
+  async writeDenseLoss(losses: readonly number[]): Promise<void> {
+    await this.#journal.write("dense loss", losses);
+  }
+
+  /**
    * The damage curves that are measured.
    *
    * @returns Curves, by layer

@@ -22,7 +22,7 @@ import { makePlan, requireReachable } from "../plan/make_plan.ts";
 import { selfDomain } from "../plan/weights.ts";
 import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
-import { calibrateWith } from "./calibrate.ts";
+import { calibrateWith, requireSamples } from "./calibrate.ts";
 import { calibrationConditions, outputConditions } from "./conditions.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
 import { measureExports } from "./exports.ts";
@@ -42,6 +42,7 @@ import type { JobResult, OutputOptions, PruneOptions } from "./types.ts";
  */
 export async function prune(options: PruneOptions): Promise<JobResult> {
   const targets = outputTargets(options);
+  requireSamples(options.samples ?? 128);
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
   const memory = new MemoryPeak();
