@@ -226,8 +226,8 @@ async function runLayer(
     for (const [index, { unit, windows }] of batches.entries()) {
       const length = windows[0].length;
       await store.put(index, await passage.run(await store.get(index), windows.length, length));
-      if (batches[index + 1]?.unit !== unit) await closeUnit(unit);
       await options.onBatch(windows.length * length, unit.domain);
+      if (batches[index + 1]?.unit !== unit) await closeUnit(unit);
     }
   } finally {
     await block.close();
