@@ -9,6 +9,7 @@ export type Stage =
   | "download"
   | "sample"
   | "calibrate"
+  | "merge"
   | "score"
   | "learn"
   | "plan"
@@ -41,6 +42,29 @@ export interface WorkOptions {
   readonly signal?: AbortSignal;
   /** Called after every piece of work. */
   readonly onProgress?: (progress: Progress) => void;
+}
+
+/**
+ * Does a step of work, or gives what an earlier run got from it. The step's name says all that its result depends on
+ * besides what the two runs have in common; the result must survive JSON.
+ */
+export type Remember = <T>(step: string, work: () => Promise<T>) => Promise<T>;
+
+/** Options of work whose steps can be remembered. */
+export interface ResumableOptions extends WorkOptions {
+  /** Remembers finished steps. Default: every step is done. */
+  readonly remember?: Remember;
+}
+
+/**
+ * Remembers nothing.
+ *
+ * @param _step The step's name
+ * @param work Does the step
+ * @returns What the step gives
+ */
+export async function doEveryStep<T>(_step: string, work: () => Promise<T>): Promise<T> {
+  return await work();
 }
 
 /**

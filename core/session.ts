@@ -4,5 +4,15 @@
  */
 export { compareJob } from "./session/compare.ts";
 export { evaluateJob, inspectJob } from "./session/jobs.ts";
-export { applyJob, calibrateJob, exportJob, planJob, prune } from "./session/locked.ts";
+export {
+  applyJob,
+  calibrateJob,
+  calibratePartJob,
+  exportJob,
+  mergeJob,
+  planJob,
+  prune,
+} from "./session/locked.ts";
+export type { CalibratePartOptions } from "./session/calibrate_part.ts";
+export type { MergeOptions } from "./session/merge.ts";
 export type * from "./session/types.ts";

@@ -17,6 +17,9 @@ import type {
   PlanOptions,
   PruneOptions,
 } from "../core/session/types.ts";
+import type { CalibratePartOptions } from "../core/session/calibrate_part.ts";
+import type { MergeOptions } from "../core/session/merge.ts";
+import type { PartWords } from "../core/session/part_store.ts";
 import type { Diagnosis } from "./tables/diagnosis.ts";
 
 /** Everything that a command can have done. Tests put other functions in their place. */
@@ -25,6 +28,10 @@ export interface Jobs {
   readonly prune: (options: PruneOptions) => Promise<JobResult>;
   /** Takes statistics and saves them. */
   readonly calibrate: (options: CalibrateOptions) => Promise<Statistics>;
+  /** Takes one part of statistics and saves it. */
+  readonly calibratePart: (options: CalibratePartOptions) => Promise<PartWords>;
+  /** Adds parts of statistics and saves them. */
+  readonly merge: (options: MergeOptions) => Promise<Statistics>;
   /** Makes a plan of statistics and saves it. */
   readonly plan: (options: PlanOptions) => Promise<Plan>;
   /** Carries out a plan. */
@@ -51,6 +58,8 @@ export function libraryJobs(): Jobs {
   return {
     prune: async (options) => await (await session()).prune(options),
     calibrate: async (options) => await (await session()).calibrateJob(options),
+    calibratePart: async (options) => await (await session()).calibratePartJob(options),
+    merge: async (options) => await (await session()).mergeJob(options),
     plan: async (options) => await (await session()).planJob(options),
     apply: async (options) => await (await session()).applyJob(options),
     evaluate: async (options) => await (await session()).evaluateJob(options),

@@ -15,6 +15,7 @@ import {
   layerList,
   namedPath,
   nameList,
+  shard,
   sparsity,
   sparsityList,
   UsageError,
@@ -250,6 +251,22 @@ export const requiredOutOption = new Option("--out <DIR>", "where the results go
 /** `--save FILE` */
 export const saveOption = new Option("--save <FILE>", "the file to write")
   .argParser((text) => file("--save", text, "file")).makeOptionMandatory().helpGroup(outputGroup);
+
+/** `--shard I/N` */
+export const shardOption = new Option(
+  "--shard <I/N>",
+  "take part I of N alone, from 1/N to N/N; gprune merge adds the parts",
+).argParser((text) => shard("--shard", text)).helpGroup(calibrationGroup);
+
+/** `--model MODEL` of `merge`. */
+export const partsModelOption = new Option(
+  "--model <MODEL>",
+  "where the model is (default: where it was for the first part)",
+).argParser((text) => file("--model", text, "folder")).helpGroup(inputGroup);
+
+/** `--out FILE` of `merge`. */
+export const mergedOption = new Option("--out <FILE>", "the file of statistics to write")
+  .argParser((text) => file("--out", text, "file")).makeOptionMandatory().helpGroup(outputGroup);
 
 /** `--stats FILE` of `prune`, where it takes the place of calibration. */
 export const givenStatsOption = new Option(

@@ -14,6 +14,7 @@ import { addEvaluate } from "./commands/evaluate.ts";
 import { addExport } from "./commands/export.ts";
 import { addInspect } from "./commands/inspect.ts";
 import { addLive } from "./commands/live.ts";
+import { addMerge } from "./commands/merge.ts";
 import { addPlan } from "./commands/plan.ts";
 import { addPrune } from "./commands/prune.ts";
 import { type CommandContext, InterruptedError, type Program } from "./context.ts";
@@ -107,6 +108,7 @@ export function createProgram(context: CommandContext): Program {
   addPrune(program as Program, context);
   addInspect(program as Program, context);
   addCalibrate(program as Program, context);
+  addMerge(program as Program, context);
   addPlan(program as Program, context);
   addApply(program as Program, context);
   addEvaluate(program as Program, context);

@@ -11,6 +11,7 @@ export const stageNames: Readonly<Record<Stage, string>> = {
   download: "Downloading",
   sample: "Sampling from the model",
   calibrate: "Calibrating",
+  merge: "Adding parts",
   score: "Scoring units",
   learn: "Learning what each part is worth",
   plan: "Planning",

@@ -109,6 +109,25 @@ export function whole(option: string, text: string, least: number): number {
 }
 
 /**
+ * One part of several.
+ *
+ * @param option The option
+ * @param text What was written, such as `2/4`
+ * @returns Which part, counted from 1, of how many
+ * @throws {UsageError} if it is not of that form, or there is no such part
+ */
+export function shard(
+  option: string,
+  text: string,
+): { readonly index: number; readonly count: number } {
+  const [, index, count] = /^(\d{1,6})\/(\d{1,6})$/.exec(text.trim())?.map(Number) ?? [];
+  if (index >= 1 && index <= count) return { index, count };
+  throw new UsageError(
+    `${option} '${text}' is not a part of several such as 2/4: parts count from 1, the last is N/N`,
+  );
+}
+
+/**
  * Layers as numbers and ranges separated by commas, such as `0,1,28-31`.
  *
  * @param option The option

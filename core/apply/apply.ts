@@ -30,6 +30,7 @@ import {
   outputDataType,
   writeModelFolder,
 } from "./model_folder.ts";
+import { type KeptFits, keptOrMade } from "./kept_fits.ts";
 import { heldOutMoments, inputMoments, refitWeights } from "./moments.ts";
 import { refitLayer, type RefittedProjection } from "./refit.ts";
 import {
@@ -71,6 +72,8 @@ export interface ApplyPlanOptions extends WorkOptions {
   readonly scaledNorm?: boolean;
   /** Bytes of weights in one file at most. Default 5 GB. */
   readonly largestShard?: number;
+  /** Keeps finished fits, so that an interrupted run can go on. Default: nothing is kept. */
+  readonly keptFits?: KeptFits;
 }
 
 /** What {@linkcode applyPlan} gives. */
@@ -260,14 +263,15 @@ function sequenceOf(
   model: Model,
   plan: Plan,
   refit: Refit,
-  { engine, statistics, signal, onProgress }: ApplyPlanOptions,
+  { engine, statistics, signal, onProgress, keptFits }: ApplyPlanOptions,
   refits: RefitRow[],
 ): LayerSequence | undefined {
   const own = refit === "lsq" && plan.request.method === "gprune";
   const cuts = plan.layers.some((layer) => cutKinds(model, layer).length > 0);
   if (!own || !cuts || engine === undefined || statistics?.windows === undefined) return undefined;
   if (!refitsSequentially(model.architecture)) return undefined;
-  const layers = refitSequentially(engine, model, plan, statistics, { signal, onProgress });
+  const options = { signal, onProgress, keptFits };
+  const layers = refitSequentially(engine, model, plan, statistics, options);
   return new LayerSequence(layers, refits);
 }
 
@@ -474,11 +478,9 @@ function latestRefit(job: Job, plan: LayerPlan, structure: Structure): Promise<R
   if (job.latest.key !== key || job.latest.projection === undefined) {
     const names = statistics!.domains.map(({ name }) => name);
     const domainWeights = job.options.domainWeights ?? refitWeights(job.plan, names);
-    const projection = refitOne(model, statistics!, plan, structure, {
-      refit,
-      domainWeights,
-      signal,
-    }).then((result) => {
+    const fit = () =>
+      refitOne(model, statistics!, plan, structure, { refit, domainWeights, signal });
+    const projection = keptOrMade(job.options.keptFits, key, fit).then((result) => {
       refits.push(result.row);
       return result;
     });

@@ -31,6 +31,7 @@ import type {
 import { blockRoles, unitCount } from "../model/units.ts";
 import type { LayerPlan, Plan } from "../plan/types.ts";
 import type { WorkOptions } from "../progress.ts";
+import type { KeptFits } from "./kept_fits.ts";
 import { prunedBlockTensors } from "./pruned_block.ts";
 import { refitWeights } from "./moments.ts";
 import { shapeAfter } from "./slice.ts";
@@ -97,7 +98,7 @@ export function refitsSequentially(architecture: Architecture): boolean {
  * @param model The dense model
  * @param plan What stays of it
  * @param statistics What calibration found, with its windows
- * @param options Progress and cancelling
+ * @param options Progress and cancelling; where finished layers are kept
  * @returns Layer after layer; at the end the final norm, where another scale is better
  * @throws {StatisticsError} if the statistics have no windows
  * @throws {CancelledError} if cancelled
@@ -107,7 +108,7 @@ export async function* refitSequentially(
   model: Model,
   plan: Plan,
   statistics: Statistics,
-  options: WorkOptions = {},
+  options: WorkOptions & { readonly keptFits?: KeptFits } = {},
 ): AsyncGenerator<SequentialLayer, ScaledNorm | undefined> {
   if (statistics.windows === undefined) {
     throw new StatisticsError(
@@ -125,7 +126,7 @@ export async function* refitSequentially(
     for (const layer of plan.layers) {
       const pace = makePace(options.signal);
       const work = { model, streams, plan: layer, drifted, pace, multiply: multiplier(engine) };
-      const result: RefittedLayer = await onceMore(() => refitOneLayer(work));
+      const result: RefittedLayer = await onceMore(() => keptOrRefitted(work, options.keptFits));
       drifted = result.drifted;
       options.onProgress?.({ stage: "apply", done: layer.layer + 1, total, unit: "blocks" });
       yield result.layer;
@@ -231,9 +232,32 @@ interface RefittedLayer {
   readonly drifted: boolean;
 }
 
-async function refitOneLayer(
-  work: LayerWork,
-): Promise<RefittedLayer> {
+/** A layer that an earlier run has fitted is not fitted again: the streams alone run through it. */
+async function keptOrRefitted(work: LayerWork, kept?: KeptFits): Promise<RefittedLayer> {
+  const { model, streams, plan } = work;
+  const name = `layer ${plan.layer}`;
+  const known = await kept?.read(name);
+  if (known === undefined) {
+    const result = await refitOneLayer(work);
+    const { fitted: weights, rows } = result.layer;
+    await kept?.write(name, { weights, words: { rows, drifted: result.drifted } });
+    return result;
+  }
+  const { rows, drifted } = known.words as { rows: readonly RefitRow[]; drifted: boolean };
+  const { architecture } = model;
+  const before = architecture.layers[plan.layer];
+  const shape = shapeAfter(before, plan);
+  const tensors = new Map(await prunedBlockTensors(model, plan));
+  const fitted = known.weights as ReadonlyMap<BlockRole, Float32Array>;
+  for (const [role, weight] of fitted) {
+    tensors.set(role, memoryTensor(tensors.get(role)!.shape, weight));
+  }
+  await streams.runDense({ architecture, shape: before, tensors: blockTensors(model, plan.layer) });
+  await streams.advance(drifted ? { architecture, shape, tensors } : undefined);
+  return { layer: { layer: plan.layer, shape, tensors, fitted, rows }, drifted };
+}
+
+async function refitOneLayer(work: LayerWork): Promise<RefittedLayer> {
   const { model, streams, plan, drifted } = work;
   const { architecture } = model;
   const before = architecture.layers[plan.layer];

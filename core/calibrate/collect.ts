@@ -2,28 +2,20 @@
  * Collecting: windows flow through the model block by block, and each block's sums are kept.
  * @module
  */
-import { GramBalance } from "../linear/gram.ts";
-import { SumAccumulator } from "./sums.ts";
-import type {
-  DomainSums,
-  DomainWindows,
-  KindStatistics,
-  LayerStatistics,
-  WeightNorms,
-} from "./types.ts";
-import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
 import { announceBlock } from "../engine/forward.ts";
+import { memoryOf } from "../engine/memory.ts";
 import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
-import { discard } from "../linear/discard.ts";
-import { memoryOf } from "../engine/memory.ts";
-import type { BlockSums, Engine, Stream } from "../engine/types.ts";
+import type { Engine, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
-import type { MemoryTensor, Model, Structure, Tensor } from "../model/types.ts";
-import { breathe, type WorkOptions } from "../progress.ts";
+import type { MemoryTensor, Model, Tensor } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
+import { breathe, type WorkOptions } from "../progress.ts";
+import { type GramPlace, LayerSums, unitAccumulators } from "./layer_sums.ts";
+import type { DomainWindows, LayerStatistics } from "./types.ts";
+import { type SumUnit, sumUnits, type UnitSums } from "./units.ts";
 
 /** Options of {@linkcode collect}. */
 export interface CollectOptions extends WorkOptions {
@@ -43,22 +35,6 @@ export interface CollectOptions extends WorkOptions {
   readonly onGram?: (place: GramPlace, gram: MemoryTensor) => Promise<Tensor>;
 }
 
-/** Whose Gram matrix it is. */
-export interface GramPlace {
-  /** Counted from 0. */
-  readonly layer: number;
-  /** The kind of unit. */
-  readonly structure: Structure;
-  /** Which of the domains, counted from 0. */
-  readonly domain: number;
-}
-
-interface Batch {
-  readonly domain: number;
-  readonly heldOut: boolean;
-  readonly windows: readonly Int32Array[];
-}
-
 /**
  * Runs windows of all domains through the model and sums the inputs of every `down_proj` and `o_proj`.
  *
@@ -76,60 +52,119 @@ export async function collect(
   domains: readonly DomainWindows[],
   options: CollectOptions,
 ): Promise<readonly LayerStatistics[]> {
-  const { batchTokens } = memoryOf(engine).limits;
-  const batchesOf = (domain: number, heldOut: boolean) =>
-    inBatches(domains[domain][heldOut ? "heldOut" : "calibration"], batchTokens)
-      .map((windows) => ({ domain, heldOut, windows }));
-  const batches = domains.flatMap((_, domain) => [
-    ...batchesOf(domain, false),
-    ...batchesOf(domain, true),
-  ]);
+  const units = sumUnits(domains);
   const layers: LayerStatistics[] = [];
+  const { finished } = options;
+  if (finished?.size === model.architecture.layers.length) {
+    return model.architecture.layers.map((_, layer) => finished.get(layer)!);
+  }
+  await collectUnits(engine, model, units, {
+    ...options,
+    openLayer: (layer) => {
+      const known = options.finished?.get(layer);
+      if (known !== undefined) {
+        layers[layer] = known;
+        return undefined;
+      }
+      const sums = new LayerSums(model, layer, units, options);
+      return {
+        add: (unit, part) => sums.add(unit, part),
+        finish: async () => {
+          const statistics = await sums.result();
+          layers[layer] = await options.onLayer?.(layer, statistics) ?? statistics;
+        },
+      };
+    },
+  });
+  return layers;
+}
+
+/** Takes the sums of one layer, unit by unit. */
+export interface LayerSink {
+  /** Takes the sums of a unit; units come in their order. */
+  add(unit: SumUnit, sums: UnitSums): Promise<void> | void;
+  /** Called after the last unit. */
+  finish(): Promise<void>;
+}
+
+/** Options of {@linkcode collectUnits}. */
+export interface CollectUnitsOptions extends WorkOptions {
+  /** Whether to sum Gram matrices. */
+  readonly gram: boolean;
+  /** Opens what takes the sums of a layer; undefined where the layer need not be summed. */
+  readonly openLayer: (layer: number) => LayerSink | undefined;
+}
+
+/**
+ * Runs units through the model and hands their sums over, layer by layer.
+ *
+ * @param engine What runs the model
+ * @param model The model
+ * @param units Units whose windows are there, all of one length
+ * @param options Who takes the sums; progress and cancelling
+ * @throws {EngineError} if a block fails
+ * @throws {CancelledError} if cancelled
+ */
+export async function collectUnits(
+  engine: Engine,
+  model: Model,
+  units: readonly SumUnit[],
+  options: CollectUnitsOptions,
+): Promise<void> {
+  // Units are the same whatever the memory; only how many of their windows go together is not.
+  const { batchTokens } = memoryOf(engine).limits;
+  const batches = units.flatMap((unit) =>
+    inBatches(unit.windows, batchTokens).map((windows) => ({ unit, windows }))
+  );
+  const finished = new Set<number>();
+  const collection = { engine, model, batches, finished };
   try {
-    await collectLayers({ engine, model, domains, batches, layers }, options);
+    await collectLayers(collection, options);
   } catch (error) {
     // The engine goes on without its graphics card, which held the streams: they start again, and finished layers stay.
     if (!(error instanceof StateLostError)) throw error;
-    const finished = new Map([...options.finished ?? [], ...layers.entries()]);
-    layers.length = 0;
-    await collectLayers({ engine, model, domains, batches, layers }, { ...options, finished });
+    await collectLayers(collection, options);
   }
-  return layers;
+}
+
+interface Batch {
+  readonly unit: SumUnit;
+  readonly windows: readonly Int32Array[];
 }
 
 interface Collection {
   readonly engine: Engine;
   readonly model: Model;
-  readonly domains: readonly DomainWindows[];
   readonly batches: readonly Batch[];
-  /** Statistics of the layers that are finished; the next are added. */
-  readonly layers: LayerStatistics[];
+  /** Layers whose sums have been handed over; the next are added. */
+  readonly finished: Set<number>;
 }
 
 async function collectLayers(
-  { engine, model, domains, batches, layers }: Collection,
-  options: CollectOptions,
+  { engine, model, batches, finished }: Collection,
+  options: CollectUnitsOptions,
 ): Promise<void> {
   const store = await embed(engine, model, batches);
-  const total = model.architecture.layers.length *
+  const depth = model.architecture.layers.length;
+  const total = depth *
     batches.reduce((sum, { windows }) => sum + windows.length * windows[0].length, 0);
   let done = 0;
   try {
-    for (let layer = 0; layer < model.architecture.layers.length; layer++) {
-      const finished = options.finished?.get(layer);
-      const pass = { engine, model, layer, domains, batches, store };
-      const statistics = await runLayer(pass, {
-        ...options,
-        gram: options.gram && finished === undefined,
+    for (let layer = 0; layer < depth; layer++) {
+      const sink = finished.has(layer) ? undefined : options.openLayer(layer);
+      await runLayer({ engine, model, layer, batches, store }, {
+        gram: options.gram,
+        sink,
         onBatch: async (tokens, name) => {
           done += tokens;
-          const detail = `layer ${layer + 1} of ${model.architecture.layers.length}, ${name}`;
+          const detail = `layer ${layer + 1} of ${depth}, ${name}`;
           const where = { detail, layer, domain: name };
           options.onProgress?.({ stage: "calibrate", done, total, unit: "tokens", ...where });
           await breathe(options.signal);
         },
       });
-      layers.push(finished ?? await options.onLayer?.(layer, statistics) ?? statistics);
+      await sink?.finish();
+      finished.add(layer);
     }
   } finally {
     await store.close();
@@ -164,139 +199,50 @@ interface LayerPass {
   readonly engine: Engine;
   readonly model: Model;
   readonly layer: number;
-  readonly domains: readonly DomainWindows[];
   readonly batches: readonly Batch[];
   readonly store: ActivationStore<Stream>;
 }
 
 async function runLayer(
-  pass: LayerPass,
-  options: Pick<CollectOptions, "gram" | "onGram"> & {
+  { engine, model, layer, batches, store }: LayerPass,
+  options: {
+    readonly gram: boolean;
+    readonly sink?: LayerSink;
     readonly onBatch: (tokens: number, name: string) => Promise<void>;
   },
-): Promise<LayerStatistics> {
-  const { engine, model, layer, domains, batches, store } = pass;
+): Promise<void> {
   const { architecture } = model;
   const shape = architecture.layers[layer];
-  const tensors = blockTensors(model, layer);
-  const channels = { ffn: shape.ffnWidth, heads: shape.queryHeads * architecture.headSize };
-  const sums = new LayerSums(layer, channels, options);
+  const { sink } = options;
+  const gram = options.gram && sink !== undefined;
+  const fresh = () => unitAccumulators(architecture, layer, { gram });
   const block = await engine.openBlock({
     architecture,
     shape,
-    tensors,
-    capture: options.gram ? "gram" : "sums",
+    tensors: blockTensors(model, layer),
+    capture: gram ? "gram" : "sums",
   });
   announceBlock(engine, model, layer + 1);
-  let current: Batch | undefined;
-  const passage = openPassage(block, (part) => sums.add(part));
+  let sums = fresh();
+  const passage = openPassage(block, (part) => {
+    for (const structure of STRUCTURES) sums[structure].add(part[structure]);
+  });
+  const closeUnit = async (unit: SumUnit) => {
+    // Sums may wait on the card, where they add up: a unit's are fetched before those of the next begin.
+    await passage.flush();
+    const done = { ffn: sums.ffn.result(), heads: sums.heads.result() };
+    for (const structure of STRUCTURES) sums[structure].close();
+    await sink?.add(unit, done);
+    sums = fresh();
+  };
   try {
-    for (const [index, batch] of batches.entries()) {
-      const { domain, heldOut, windows } = batch;
-      // Sums may wait on the card, where they add up: those of other windows are fetched before.
-      if (current?.domain !== domain || current.heldOut !== heldOut) {
-        await passage.flush();
-        await sums.begin(batch);
-      }
-      current = batch;
+    for (const [index, { unit, windows }] of batches.entries()) {
       const length = windows[0].length;
       await store.put(index, await passage.run(await store.get(index), windows.length, length));
-      await options.onBatch(windows.length * length, domains[domain].name);
+      await options.onBatch(windows.length * length, unit.domain);
+      if (batches[index + 1]?.unit !== unit) await closeUnit(unit);
     }
-    await passage.flush();
   } finally {
     await block.close();
   }
-  return await sums.finish(domains.length, await weightNorms(model, layer));
-}
-
-/** The sums of one layer, one domain after the other: the matrices of one part of one domain are in memory at a time. */
-class LayerSums {
-  readonly #layer: number;
-  readonly #channels: Readonly<Record<Structure, number>>;
-  readonly #options: Pick<CollectOptions, "gram" | "onGram">;
-  readonly #summed: Record<Structure, DomainSums[]> = { ffn: [], heads: [] };
-  readonly #heldOut: Readonly<Record<Structure, GramBalance>> | undefined;
-  /** Whose sums are being added up. */
-  #current: Pick<Batch, "domain" | "heldOut"> | undefined;
-  #sums: Readonly<Record<Structure, SumAccumulator>> | undefined;
-
-  constructor(
-    layer: number,
-    channels: Readonly<Record<Structure, number>>,
-    options: Pick<CollectOptions, "gram" | "onGram">,
-  ) {
-    this.#layer = layer;
-    this.#channels = channels;
-    this.#options = options;
-    this.#heldOut = options.gram
-      ? structuresOf((structure) => new GramBalance(channels[structure]))
-      : undefined;
-  }
-
-  add(part: BlockSums): void {
-    for (const structure of STRUCTURES) this.#sums![structure].add(part[structure]);
-  }
-
-  /** Ends what was added up so far, and begins with another part of a domain. */
-  async begin(next: Pick<Batch, "domain" | "heldOut"> | undefined): Promise<void> {
-    const current = this.#current;
-    if (current !== undefined) {
-      // Domains too short to keep a window back are judged on the windows that were summed.
-      const judges = current.heldOut || next?.domain !== current.domain;
-      for (const structure of STRUCTURES) await this.#end(structure, current, judges);
-    }
-    const { gram } = this.#options;
-    this.#current = next;
-    this.#sums = next &&
-      structuresOf((structure) => new SumAccumulator(this.#channels[structure], { gram }));
-  }
-
-  async #end(
-    structure: Structure,
-    { domain, heldOut }: Pick<Batch, "domain" | "heldOut">,
-    judges: boolean,
-  ): Promise<void> {
-    const sums = this.#sums![structure];
-    const result = sums.result();
-    sums.close();
-    const gram = result.gram as MemoryTensor | undefined;
-    if (judges && gram !== undefined) this.#heldOut?.[structure].add(gram.data, result.tokens, 1);
-    if (heldOut) return discard(gram?.data);
-    const place = { layer: this.#layer, structure, domain };
-    const kept = gram && (await this.#options.onGram?.(place, gram) ?? gram);
-    if (kept !== gram) discard(gram?.data);
-    this.#summed[structure][domain] = { ...result, gram: kept };
-  }
-
-  /** All sums; no more can be added. */
-  async finish(
-    domains: number,
-    norms: Readonly<Record<Structure, WeightNorms>>,
-  ): Promise<LayerStatistics> {
-    await this.begin(undefined);
-    const { gram } = this.#options;
-    return structuresOf((structure): KindStatistics => {
-      const n = this.#channels[structure];
-      const empty = () => new SumAccumulator(n, { gram }).result();
-      return {
-        domains: Array.from(
-          { length: domains },
-          (_, domain) => this.#summed[structure][domain] ?? empty(),
-        ),
-        weights: norms[structure],
-        heldOutGram: this.#heldOut && inSinglePrecision(this.#heldOut[structure].result(), n),
-      };
-    });
-  }
-}
-
-function inSinglePrecision(matrix: Float64Array, n: number): MemoryTensor {
-  const data = new Float32Array(matrix);
-  discard(matrix);
-  return { shape: [n, n], data };
-}
-
-function structuresOf<T>(of: (structure: Structure) => T): Readonly<Record<Structure, T>> {
-  return { ffn: of("ffn"), heads: of("heads") };
 }

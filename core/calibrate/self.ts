@@ -31,6 +31,14 @@ export interface SampleOptions extends WorkOptions {
   readonly seqLen: number;
   /** Seed; every sequence has a stream of its own. */
   readonly seed: number;
+  /**
+   * Gives the sequences of a group, by the number of its first, where they need not be sampled: an earlier run has, or
+   * nobody asks for them. Sequences of a group are sampled together, and a group comes out the same with or without the
+   * others.
+   */
+  readonly known?: (first: number, count: number) => Promise<readonly Int32Array[] | undefined>;
+  /** Called with every group that was sampled. */
+  readonly onGroup?: (first: number, windows: readonly Int32Array[]) => Promise<void>;
 }
 
 /**
@@ -49,6 +57,48 @@ export async function sampleSelf(
   model: Model,
   options: SampleOptions,
 ): Promise<readonly Int32Array[]> {
+  const { windows, seqLen } = options;
+  const together = textsTogether(model, seqLen, memoryOf(engine).limits.cacheBytes);
+  const groups: (readonly Int32Array[] | undefined)[] = [];
+  for (let first = 0; first < windows; first += together) {
+    const count = Math.min(together, windows - first);
+    groups.push(await options.known?.(first, count));
+  }
+  if (groups.includes(undefined)) {
+    await withOpenedModel(engine, model, async (opened) => {
+      for (const [index, known] of groups.entries()) {
+        const first = index * together;
+        const count = Math.min(together, windows - first);
+        groups[index] = known ?? await sampleGroup(opened, model, { first, count }, options);
+      }
+    });
+  }
+  return groups.flatMap((group) => group!);
+}
+
+async function withOpenedModel(
+  engine: Engine,
+  model: Model,
+  use: (opened: OpenedModel) => Promise<void>,
+): Promise<void> {
+  const embedding = await engine.openEmbedding(model);
+  const head = await engine.openHead(model);
+  const blocks = new SampledBlocks(engine, model);
+  try {
+    await use({ embedding, blocks, head });
+  } finally {
+    await blocks.close();
+    await head.close();
+    await embedding.close();
+  }
+}
+
+async function sampleGroup(
+  opened: OpenedModel,
+  model: Model,
+  { first, count }: { readonly first: number; readonly count: number },
+  options: SampleOptions,
+): Promise<readonly Int32Array[]> {
   const { windows, seqLen, seed } = options;
   const tokenizer = await model.tokenizer();
   /** The first token of a sequence, and the stream of random numbers that goes on. */
@@ -58,38 +108,26 @@ export async function sampleSelf(
     tokens[0] = tokenizer.startToken ?? random.below(model.architecture.vocabularySize);
     return { tokens, random };
   };
-  const embedding = await engine.openEmbedding(model);
-  const head = await engine.openHead(model);
-  const blocks = new SampledBlocks(engine, model);
-  const together = textsTogether(model, seqLen, memoryOf(engine).limits.cacheBytes);
+  const total = windows * (seqLen - 1);
+  const attempt = async () => {
+    const group = Array.from({ length: count }, (_, index) => startOf(first + index));
+    await continueTexts(opened, group, async (tokens) => {
+      const done = first * (seqLen - 1) + tokens;
+      options.onProgress?.({ stage: "sample", done, total, unit: "tokens", detail: "self" });
+      await breathe(options.signal);
+    });
+    return group.map(({ tokens }) => tokens);
+  };
+  let sampled: readonly Int32Array[];
   try {
-    const sampled: Int32Array[] = [];
-    let restarted = false;
-    const total = windows * (seqLen - 1);
-    while (sampled.length < windows) {
-      const first = sampled.length;
-      const count = Math.min(together, windows - first);
-      const group = Array.from({ length: count }, (_, index) => startOf(first + index));
-      try {
-        await continueTexts({ embedding, blocks, head }, group, async (tokens) => {
-          const done = first * (seqLen - 1) + tokens;
-          options.onProgress?.({ stage: "sample", done, total, unit: "tokens", detail: "self" });
-          await breathe(options.signal);
-        });
-      } catch (error) {
-        // The engine goes on without its graphics card: the group starts again.
-        if (!(error instanceof StateLostError) || restarted) throw error;
-        restarted = true;
-        continue;
-      }
-      sampled.push(...group.map(({ tokens }) => tokens));
-    }
-    return sampled;
-  } finally {
-    await blocks.close();
-    await head.close();
-    await embedding.close();
+    sampled = await attempt();
+  } catch (error) {
+    // The engine goes on without its graphics card: the group starts again.
+    if (!(error instanceof StateLostError)) throw error;
+    sampled = await attempt();
   }
+  await options.onGroup?.(first, sampled);
+  return sampled;
 }
 
 interface Sequence {

@@ -3,6 +3,7 @@
  * Gram matrices can stay in the file until a layer needs them.
  * @module
  */
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { attentionKinds } from "../model/config/attention.ts";
 import { StatisticsError } from "../errors.ts";
@@ -25,7 +26,8 @@ import type {
 
 const metadataKey = "gprune";
 
-const layerShape = z.object({
+/** The sizes of a layer in a file. */
+export const layerShape = z.object({
   ffnWidth: z.number().int().positive(),
   keyValueHeads: z.number().int().positive(),
   queryHeads: z.number().int().positive(),
@@ -101,7 +103,13 @@ export async function loadStatistics(path: string): Promise<Statistics> {
   try {
     const { tensors, metadata } = await readSafetensorsHeader(path);
     const text = metadata[metadataKey];
-    if (text === undefined) throw new Error("it holds no statistics of gprune");
+    if (text === undefined) {
+      throw new Error(
+        "gprune.part" in metadata
+          ? "it holds one part of statistics; give all parts to 'gprune merge' first"
+          : "it holds no statistics of gprune",
+      );
+    }
     const parsed = words.safeParse(parseJson(text, { repeatedKeys: "refuse" }));
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
@@ -129,14 +137,27 @@ export async function loadStatistics(path: string): Promise<Statistics> {
   }
 }
 
+/**
+ * A hash that tells statistics apart without reading their matrices: of everything that the file says in words, and of
+ * where its numbers lie.
+ *
+ * @param path A file that {@linkcode saveStatistics} wrote
+ * @returns SHA-256 as hexadecimal digits
+ * @throws {ModelError} if the file cannot be read
+ */
+export async function hashStatistics(path: string): Promise<string> {
+  const { tensors, metadata, fileBytes } = await readSafetensorsHeader(path);
+  const hash = createHash("sha256").update(JSON.stringify([metadata, fileBytes]));
+  for (const tensor of tensors) {
+    if (tensor.shape.length === 1) hash.update(await readTensorBytes(tensor));
+  }
+  return hash.digest("hex");
+}
+
 function kindEntries(prefix: string, kind: KindStatistics): readonly TensorEntry[] {
   const { weights, obs, heldOutGram } = kind;
   return [
-    ...kind.domains.flatMap((domain, index) => [
-      doubles(`${prefix}.${index}.sum`, domain.sum),
-      doubles(`${prefix}.${index}.sumOfSquares`, domain.sumOfSquares),
-      ...(domain.gram === undefined ? [] : [matrix(`${prefix}.${index}.gram`, domain.gram)]),
-    ]),
+    ...kind.domains.flatMap((domain, index) => sumEntries(`${prefix}.${index}`, domain)),
     ...(heldOutGram === undefined ? [] : [matrix(`${prefix}.heldOutGram`, heldOutGram)]),
     doubles(`${prefix}.columnNorm`, weights.columnNorm),
     doubles(`${prefix}.columnMeanAbsolute`, weights.columnMeanAbsolute),
@@ -146,6 +167,21 @@ function kindEntries(prefix: string, kind: KindStatistics): readonly TensorEntry
       doubles(`${prefix}.obs.refittedError`, obs.refittedError),
       doubles(`${prefix}.obs.plainError`, obs.plainError),
     ]),
+  ];
+}
+
+/**
+ * The tensors of sums.
+ *
+ * @param prefix What their names begin with
+ * @param sums The sums
+ * @returns Entries of a file
+ */
+export function sumEntries(prefix: string, sums: DomainSums): readonly TensorEntry[] {
+  return [
+    doubles(`${prefix}.sum`, sums.sum),
+    doubles(`${prefix}.sumOfSquares`, sums.sumOfSquares),
+    ...(sums.gram === undefined ? [] : [matrix(`${prefix}.gram`, sums.gram)]),
   ];
 }
 

@@ -13,6 +13,11 @@ export interface WriteFolderOptions {
   readonly force?: boolean;
   /** Cancels the work: the folder then does not appear. */
   readonly signal?: AbortSignal;
+  /**
+   * A folder on the same disk to do the work in, which stays as it is if the work fails, so that another run can go on.
+   * Default: a hidden folder beside the one to make, which goes.
+   */
+  readonly workIn?: string;
 }
 
 /** A file with its hash. */
@@ -54,7 +59,7 @@ export async function writeFolder<T>(
   const target = await checkTarget(out, options);
   const mark = crypto.randomUUID().slice(0, 8);
   const beside = (word: string) => `${dirname(target)}/.${basename(target)}.${word}-${mark}`;
-  const partial = beside("partial");
+  const partial = options.workIn ?? beside("partial");
   const made = await firstMissing(dirname(target));
   let done = false;
   try {
@@ -68,7 +73,9 @@ export async function writeFolder<T>(
     throw error instanceof GpruneError ? error : await cannotWrite(out, error);
   } finally {
     if (!done) {
-      await Deno.remove(partial, { recursive: true }).catch(() => undefined);
+      if (options.workIn === undefined) {
+        await Deno.remove(partial, { recursive: true }).catch(() => undefined);
+      }
       await removeEmpty(made, dirname(target));
     }
   }

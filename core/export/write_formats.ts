@@ -7,13 +7,13 @@ import { join } from "@std/path";
 import { type OutputDataType, writeCompanions } from "../apply/model_folder.ts";
 import { isUniform } from "../model/inspect.ts";
 import type { Model } from "../model/types.ts";
-import type { WorkOptions } from "../progress.ts";
+import { doEveryStep, type ResumableOptions } from "../progress.ts";
 import { exportFormats, type ExportTarget } from "./formats.ts";
 import { exportHuggingFace } from "./hf.ts";
 import { exportZeroPadded } from "./zero_pad.ts";
 
 /** Options of {@linkcode writeFormats}. */
-export interface WriteFormatsOptions extends WorkOptions {
+export interface WriteFormatsOptions extends ResumableOptions {
   /** The model's name, which some files are called after. */
   readonly name: string;
   /** How the numbers of the `hf` format are stored. Default `keep`. */
@@ -88,6 +88,24 @@ export async function writeFormats(
   targets: readonly ExportTarget[],
   options: WriteFormatsOptions,
 ): Promise<void> {
+  const { remember = doEveryStep } = options;
+  await remember("write hf", () => writeHuggingFace(model, directory, targets, options));
+  for (const { format, quantize } of targets) {
+    if (format === "hf") continue;
+    await remember(
+      `write ${format} in ${quantize}`,
+      () => exportFormats[format].write(model, directory, { ...options, quantize }),
+    );
+  }
+}
+
+/** The Hugging Face layout, if it is asked for and not there yet; otherwise what every format needs of it. */
+async function writeHuggingFace(
+  model: Model,
+  directory: string,
+  targets: readonly ExportTarget[],
+  options: WriteFormatsOptions,
+): Promise<void> {
   const inPlace = model.folder === directory;
   const huggingFace = targets.some(({ format }) => format === "hf");
   if (huggingFace && !inPlace) {
@@ -99,8 +117,4 @@ export async function writeFormats(
     } else await exportHuggingFace(model, directory, options);
   }
   if (!huggingFace) await writeCompanions(directory, { config: model.config, companionsOf: model });
-  for (const { format, quantize } of targets) {
-    if (format === "hf") continue;
-    await exportFormats[format].write(model, directory, { ...options, quantize });
-  }
 }

@@ -23,11 +23,12 @@ export type PruneLayer = (order: UnitOrder, removed: number) => Promise<PrunedBl
 export interface LearnOptions extends WorkOptions {
   /** Curves that an earlier run has measured. */
   readonly finished?: readonly DamageCurve[];
+  /** Loss of the dense model by domain, as an earlier run has measured it. */
+  readonly denseLoss?: readonly number[];
+  /** Called with the loss of the dense model once it is measured. */
+  readonly onDenseLoss?: (losses: readonly number[]) => Promise<void>;
   /** Called with the curves of every finished layer. */
-  readonly onCurves?: (
-    curves: readonly DamageCurve[],
-    denseLoss?: readonly number[],
-  ) => Promise<void>;
+  readonly onCurves?: (layer: number, curves: readonly DamageCurve[]) => Promise<void>;
 }
 
 /** Shares of the FFN neurons to remove when a curve is measured. */
@@ -105,28 +106,37 @@ async function learnCurves(
     options.onProgress?.({ stage: "learn", done, total, unit: "block runs", detail, layer });
   };
   try {
-    await runs.embed(dense);
-    const denseLoss = await denseLosses(runs, dense, layers.length, options);
-    await runs.embed(dense);
+    const denseLoss = options.denseLoss ?? await denseLosses(runs, dense, layers.length, options);
+    // The account of the work is that of an uninterrupted run.
+    if (options.denseLoss !== undefined) runs.countRuns(1, layers.length);
+    else await options.onDenseLoss?.(denseLoss);
+    const isKnown = (layer: number) => curves.some((curve) => curve.layer === layer);
+    const lastOpen = probes.findLastIndex((list, layer) => list.length > 0 && !isKnown(layer));
+    if (lastOpen >= 0) await runs.embed(dense);
     for (const [layer, list] of probes.entries()) {
-      const known = curves.some((curve) => curve.layer === layer);
-      if (known) advance(list.length * (layers.length - layer), layer);
-      else if (list.length > 0) {
+      const known = isKnown(layer);
+      if (known) {
+        runs.countRuns(list.length, layers.length - layer);
+        advance(list.length * (layers.length - layer), layer);
+      }
+      if (!known && list.length > 0) {
         const losses = await probeLosses(runs, dense, layer, layers.length, list, pruneLayer, {
           ...options,
           onBlock: () => advance(list.length, layer),
         });
         const found = curvesOf(list, losses, denseLoss, domains.map(({ name }) => name));
         curves.push(...found);
-        await options.onCurves?.(found);
+        await options.onCurves?.(layer, found);
       }
-      await runs.runBlock(layer, [dense], options);
+      // What no probe comes after need not be run; it counts, as it always has.
+      if (layer <= lastOpen) await runs.runBlock(layer, [dense], options);
+      else runs.countBlocks(1);
     }
     const calibrationWindows = statistics.domains.reduce((sum, { windows }) => sum + windows, 0);
     return {
       domains: domains.map(({ name }) => name),
       denseLoss,
-      curves,
+      curves: curves.toSorted((a, b) => a.layer - b.layer),
       calibrationPasses: runs.windowBlocks / (calibrationWindows * layers.length),
     };
   } finally {
@@ -158,6 +168,7 @@ async function denseLosses(
   layers: number,
   options: WorkOptions,
 ): Promise<readonly number[]> {
+  await runs.embed(store);
   for (let layer = 0; layer < layers; layer++) await runs.runBlock(layer, [store], options);
   return (await runs.losses([store], options))[0];
 }

@@ -44,6 +44,7 @@ export class HeldOutRuns {
   readonly #windowsPerDomain: readonly number[];
   readonly #seqLen: number;
   #blockRuns = 0;
+  #headRuns = 0;
 
   /**
    * Prepares runs.
@@ -72,7 +73,27 @@ export class HeldOutRuns {
 
   /** Work done so far: windows × blocks, the head counted by its size. */
   get windowBlocks(): number {
-    return this.#blockRuns * this.windows;
+    return (this.#blockRuns + this.#headRuns * headBlocks(this.#model)) * this.windows;
+  }
+
+  /**
+   * Counts work that an earlier run did: runs through so many blocks, and the head.
+   *
+   * @param runs How many
+   * @param blocks Blocks of each
+   */
+  countRuns(runs: number, blocks: number): void {
+    this.#blockRuns += runs * blocks;
+    this.#headRuns += runs;
+  }
+
+  /**
+   * Counts runs of blocks that an earlier run did, or that nothing comes after.
+   *
+   * @param blocks How many
+   */
+  countBlocks(blocks: number): void {
+    this.#blockRuns += blocks;
   }
 
   /**
@@ -164,7 +185,7 @@ export class HeldOutRuns {
           sums[domain] += parts.reduce((sum, part) => sum + part, 0);
           await breathe(options.signal);
         }
-        this.#blockRuns += headBlocks(this.#model);
+        this.#headRuns++;
         results.push(
           sums.map((sum, domain) => sum / (this.#windowsPerDomain[domain] * (this.#seqLen - 1))),
         );

@@ -9,7 +9,7 @@ import { draftPlan, finishPlan, type Removals, uniformAlternatives } from "../pl
 import type { PlanOptions } from "../plan/request.ts";
 import type { Plan } from "../plan/types.ts";
 import { domainWeights } from "../plan/weights.ts";
-import type { WorkOptions } from "../progress.ts";
+import { doEveryStep, type ResumableOptions } from "../progress.ts";
 import { exchange, type ExchangeResult } from "./exchange.ts";
 import { headBlocks, HeldOutRuns } from "./held_out.ts";
 import { prunedLayer } from "./pruner.ts";
@@ -36,7 +36,7 @@ export interface RefinedPlan {
  * @param model The dense model
  * @param statistics What calibration found
  * @param options What is asked for
- * @param work Progress and cancelling
+ * @param work Progress, cancelling, and what remembers measured losses
  * @returns The plan; that of `makePlan` where there was nothing to try
  * @throws {OptionError} if an option makes no sense
  * @throws {PlanError} if the sparsity cannot be reached
@@ -47,7 +47,7 @@ export async function refinedPlan(
   model: Model,
   statistics: Statistics,
   options: PlanOptions,
-  work: WorkOptions = {},
+  work: ResumableOptions = {},
 ): Promise<RefinedPlan> {
   const draft = draftPlan(model, statistics, options);
   const { request, orders } = draft;
@@ -67,14 +67,16 @@ export async function refinedPlan(
       Math.max(...losses.map((loss, d) => loss - (statistics.learned?.denseLoss[d] ?? 0)))
     : (losses: readonly number[]) => losses.reduce((sum, loss, d) => sum + weights[d] * loss, 0);
   const denseLoss = request.objective === "worst" ? 0 : judge(statistics.learned?.denseLoss ?? []);
+  const { remember = doEveryStep } = work;
   const loss = async (removals: Removals) =>
     judge(
-      await runs.lossOf((layer) => {
-        const own = orders.flatMap((order, index) =>
-          order.layer === layer ? [{ order, removed: removals[index] }] : []
-        );
-        return prunedLayer(model, statistics, request, layer, own);
-      }, work),
+      await remember(`loss after removing ${removals.join(" ")}`, () =>
+        runs.lossOf((layer) => {
+          const own = orders.flatMap((order, index) =>
+            order.layer === layer ? [{ order, removed: removals[index] }] : []
+          );
+          return prunedLayer(model, statistics, request, layer, own);
+        }, work)),
     );
   const onMeasured = (done: number) =>
     work.onProgress?.({ stage: "plan", done, total: measurements, unit: "exchanges" });

@@ -2,6 +2,7 @@
  * Plans in files: JSON with a schema.
  * @module
  */
+import { dirname, isAbsolute, relative, resolve } from "@std/path";
 import { z } from "zod";
 import { attentionKinds } from "../model/config/attention.ts";
 import { PlanError } from "../errors.ts";
@@ -19,6 +20,25 @@ import {
 import type { Plan } from "./types.ts";
 
 const count = z.number().int().min(0);
+/** A request in a file. */
+export const requestShape = z.object({
+  method: z.enum(methods),
+  metric: z.enum(metrics),
+  sparsity: z.number().min(0).lt(1),
+  structures: z.array(z.enum(structures)),
+  shape: z.enum(shapes),
+  refit: z.enum(refits),
+  modules: count,
+  multiple: count,
+  switch: z.enum(switches),
+  scoreDomains: z.array(z.string()).optional(),
+  objective: z.enum(["mean", "worst"]),
+  seed: z.number(),
+  protectedLayers: z.array(count).optional(),
+  layerBudgets: z.array(z.object({ layer: count, factor: z.number().positive() })).optional(),
+  grouping: z.enum(groupings).optional(),
+  moduleShares: z.enum(moduleShares).optional(),
+});
 const planShape = z.object({
   schema: z.literal("gprune.plan/1"),
   model: z.object({
@@ -31,24 +51,7 @@ const planShape = z.object({
       attention: z.enum(attentionKinds).optional(),
     })),
   }),
-  request: z.object({
-    method: z.enum(methods),
-    metric: z.enum(metrics),
-    sparsity: z.number().min(0).lt(1),
-    structures: z.array(z.enum(structures)),
-    shape: z.enum(shapes),
-    refit: z.enum(refits),
-    modules: count,
-    multiple: count,
-    switch: z.enum(switches),
-    scoreDomains: z.array(z.string()).optional(),
-    objective: z.enum(["mean", "worst"]),
-    seed: z.number(),
-    protectedLayers: z.array(count).optional(),
-    layerBudgets: z.array(z.object({ layer: count, factor: z.number().positive() })).optional(),
-    grouping: z.enum(groupings).optional(),
-    moduleShares: z.enum(moduleShares).optional(),
-  }),
+  request: requestShape,
   layers: z.array(z.object({
     layer: count,
     ffnKept: z.array(count),
@@ -73,7 +76,7 @@ const planShape = z.object({
 export interface PlanFile {
   /** The plan. */
   readonly plan: Plan;
-  /** The file of statistics that it was made from, if it was made from one. */
+  /** The file of statistics that it was made from, if it was made from one, as seen from the plan's folder. */
   readonly statistics?: string;
 }
 
@@ -82,14 +85,22 @@ export interface PlanFile {
  *
  * @param plan The plan
  * @param path The file; replaced if it is there
- * @param options The path of the statistics that it was made from
+ * @param options The path of the statistics that it was made from; what is not absolute is meant from the plan's folder
  */
 export async function savePlan(
   plan: Plan,
   path: string,
   options: { readonly statistics?: string } = {},
 ): Promise<void> {
-  await Deno.writeTextFile(path, `${JSON.stringify({ ...plan, ...options }, null, 1)}\n`);
+  const words = options.statistics === undefined
+    ? plan
+    : { ...plan, statistics: fromFolderOf(path, options.statistics) };
+  await Deno.writeTextFile(path, `${JSON.stringify(words, null, 1)}\n`);
+}
+
+/** Relative, so that plan and statistics can move together, and the same plan is the same file on any machine. */
+function fromFolderOf(plan: string, statistics: string): string {
+  return isAbsolute(statistics) ? relative(dirname(resolve(plan)), statistics) : statistics;
 }
 
 /**

@@ -4,14 +4,13 @@
  */
 import { collect } from "../calibrate/collect.ts";
 import { numberFault } from "../calibrate/check_statistics.ts";
-import { clusterWindows, sampleSelf } from "../calibrate/self.ts";
+import { clusterWindows, type SampleOptions, sampleSelf } from "../calibrate/self.ts";
 import type {
   DomainRecord,
   DomainWindows,
   LayerStatistics,
   Statistics,
 } from "../calibrate/types.ts";
-import { limitsThatCount, memoryOf } from "../engine/memory.ts";
 import type { Engine } from "../engine/types.ts";
 import { ModelError, OptionError } from "../errors.ts";
 import { learnDamage } from "../learn/damage.ts";
@@ -28,7 +27,9 @@ import type { WorkOptions } from "../progress.ts";
 import type { Domain } from "../text/domains.ts";
 import { windowLength, windowsOf } from "../text/texts.ts";
 import { hashWindows, heldOutCount, sampleWindows } from "../text/windows.ts";
-import { Checkpoint } from "./checkpoint.ts";
+import { calibrationConditions, type Condition } from "./conditions.ts";
+import { Journal, type JournalOptions } from "./journal.ts";
+import { KeptCalibration } from "./kept_calibration.ts";
 
 /** Options of {@linkcode calibrateWith}. */
 export interface CalibrationSettings extends WorkOptions {
@@ -50,6 +51,10 @@ export interface CalibrationSettings extends WorkOptions {
   readonly workFolder?: string;
   /** Whether to go on from what the folder holds. Default false: it is emptied first. */
   readonly resume?: boolean;
+  /** What to do where the folder holds work of other conditions. Default `refuse`. */
+  readonly otherwise?: JournalOptions["otherwise"];
+  /** What keeps finished steps, opened already, in place of a folder. */
+  readonly journal?: Journal;
   /** Called with things that a person should know, one sentence each. */
   readonly onNote?: (message: string) => void;
 }
@@ -76,51 +81,201 @@ export async function calibrateWith(
   domains: readonly Domain[],
   settings: CalibrationSettings = {},
 ): Promise<Statistics> {
-  const { samples = 128, seed = 0 } = settings;
-  if (!Number.isInteger(samples) || samples < 1) {
-    throw new OptionError(`Cannot calibrate on ${samples} windows: give --samples 1 or more`);
-  }
+  const prepared = await prepareCalibration(engine, model, domains, settings);
+  const { request, seqLen, seed } = prepared;
+  const journal = settings.journal ??
+    await Journal.open(settings.workFolder, { ...settings, conditions: prepared.conditions });
+  const kept = new KeptCalibration(journal, model.architecture.layers.length);
+  const self = await selfWindows(engine, model, prepared, {
+    ...settings,
+    known: (first, count) => kept.readGroup(first, count, seqLen),
+    onGroup: (first, windows) => kept.writeGroup(first, windows),
+  });
+  const windows = domainWindows(prepared, self);
+  noteShortTexts(windows, prepared.samples, settings.onNote);
+  const work = { model, request, domains: windows.map(({ name }) => name), gram: prepared.gram };
+  const layers = await collect(engine, model, windows, {
+    signal: settings.signal,
+    onProgress: settings.onProgress,
+    gram: prepared.gram,
+    finished: await kept.readLayers(),
+    onGram: (place, matrix) => kept.keepGram(place, matrix),
+    onLayer: async (layer, statistics) =>
+      await kept.writeLayer(layer, await scored(work, layer, statistics, settings)),
+  });
+  const statistics = statisticsOf({
+    model,
+    request,
+    seqLen,
+    seed,
+    windows,
+    texts: domains,
+    layers,
+  });
+  if (!prepared.learn) return statistics;
+  return await withLearned({ engine, model, statistics, request, kept }, settings);
+}
+
+/** A calibration that has been checked, and whose texts are cut into windows. */
+export interface PreparedCalibration {
+  /** What is asked for, defaults filled in. */
+  readonly request: PlanRequest;
+  /** Windows per domain. */
+  readonly samples: number;
+  /** Tokens per window. */
+  readonly seqLen: number;
+  /** Seed of sampling. */
+  readonly seed: number;
+  /** Whether the model's own text is a domain. */
+  readonly self: boolean;
+  /** Whether Gram matrices are summed. */
+  readonly gram: boolean;
+  /** Whether damage is learned. */
+  readonly learn: boolean;
+  /** The windows of the texts. */
+  readonly given: readonly DomainWindows[];
+  /** What all this depends on. */
+  readonly conditions: readonly Condition[];
+}
+
+/**
+ * Checks a calibration before any work, and cuts its texts.
+ *
+ * @param engine What will run the model
+ * @param model The model
+ * @param domains Texts
+ * @param settings How much, and what for
+ * @returns The calibration, not begun
+ * @throws {OptionError} if there are too few domains, or a setting makes no sense
+ * @throws {TextError} if a text is too short
+ */
+export async function prepareCalibration(
+  engine: Engine,
+  model: Model,
+  domains: readonly Domain[],
+  settings: CalibrationSettings,
+): Promise<PreparedCalibration> {
+  const { samples = 128, seed = 0, self = true } = settings;
+  requireSamples(samples);
   const request = resolveRequest(
     settings.request ?? { shape: "adaptive" },
     model.architecture.layers,
   );
-  requireDomains(domains, request, settings.self ?? true);
+  requireDomains(domains, request, self);
   const seqLen = windowLength(model, settings.seqLen);
-  const given = await givenWindows(model, domains, samples, seqLen, seed);
-  const checkpoint = await Checkpoint.open(settings.workFolder, settings.resume ?? false, {
-    fingerprint: model.fingerprint,
-    seqLen,
-    samples,
-    seed,
-    self: settings.self ?? true,
-    scoreDomains: request.scoreDomains,
-    limits: limitsThatCount(memoryOf(engine).limits),
-    texts: domains.map(({ name, sha256 }) => `${name} ${sha256}`),
-  }, settings.onNote);
-  const self = settings.self === false
-    ? []
-    : await selfWindows(engine, model, samples, seqLen, seed, checkpoint, settings);
-  const windows = withSelf(given, self, seed)
-    .toSorted((a, b) => a.name < b.name ? -1 : 1);
+  const parts = { model, engine, request, samples, seqLen, seed, self, domains };
+  return {
+    ...parts,
+    gram: settings.gram ?? (request.metric === "obs" || request.refit === "lsq"),
+    learn: settings.learn ?? usesLearning(request),
+    given: await givenWindows(model, domains, samples, seqLen, seed),
+    conditions: calibrationConditions(parts),
+  };
+}
+
+/**
+ * The windows of all domains, those of the model's own text among them.
+ *
+ * @param prepared The calibration
+ * @param self The model's own text
+ * @returns Windows by domain, sorted by name
+ * @throws {OptionError} if a domain that is to give the scores is not there
+ */
+export function domainWindows(
+  { given, seed, request }: PreparedCalibration,
+  self: readonly Int32Array[],
+): readonly DomainWindows[] {
+  const windows = withSelf(given, self, seed).toSorted((a, b) => a.name < b.name ? -1 : 1);
   scoreDomains(windows.map(({ name }) => name), request);
-  noteShortTexts(windows, samples, settings.onNote);
-  const gram = settings.gram ?? (request.metric === "obs" || request.refit === "lsq");
-  const layers = await collectLayers(engine, model, windows, gram, request, checkpoint, settings);
-  const statistics: Statistics = {
+  return windows;
+}
+
+/** What {@linkcode statisticsOf} puts together. */
+export interface StatisticsParts {
+  /** The model. */
+  readonly model: Model;
+  /** What was asked for. */
+  readonly request: PlanRequest;
+  /** Tokens per window. */
+  readonly seqLen: number;
+  /** Seed of sampling. */
+  readonly seed: number;
+  /** Windows by domain, sorted by name. */
+  readonly windows: readonly DomainWindows[];
+  /** The texts that the windows are of. */
+  readonly texts: readonly { readonly name: string; readonly sha256: string }[];
+  /** Statistics by layer. */
+  readonly layers: readonly LayerStatistics[];
+}
+
+/**
+ * Puts statistics together.
+ *
+ * @param parts What was taken, on what
+ * @returns Statistics without learned damage
+ */
+export function statisticsOf(parts: StatisticsParts): Statistics {
+  const { model, windows } = parts;
+  return {
     schema: "gprune.statistics/1",
     model: {
       source: model.source,
       fingerprint: model.fingerprint,
       layers: model.architecture.layers,
     },
-    seed,
-    domains: windows.map((domain) => recordOf(domain, domains, seqLen)),
+    seed: parts.seed,
+    domains: windows.map((domain) => recordOf(domain, parts.texts, parts.seqLen)),
     windows,
-    orderDomains: request.scoreDomains?.toSorted(),
-    layers,
+    orderDomains: parts.request.scoreDomains?.toSorted(),
+    layers: parts.layers,
   };
-  if (!(settings.learn ?? usesLearning(request))) return statistics;
-  return await withLearned({ engine, model, statistics, request, checkpoint }, settings);
+}
+
+/**
+ * Works out what needs whole matrices, while those of a layer are at hand.
+ *
+ * @param work The model, what is asked for, names of the domains, whether there are Gram matrices
+ * @param layer Counted from 0
+ * @param statistics The layer's sums
+ * @param options Progress and cancelling
+ * @returns The statistics with the order of units, where the metric is `obs`
+ * @throws {ModelError} if numbers are not finite
+ */
+export async function scored(
+  { model, request, domains, gram }: {
+    readonly model: Model;
+    readonly request: PlanRequest;
+    readonly domains: readonly string[];
+    readonly gram: boolean;
+  },
+  layer: number,
+  statistics: LayerStatistics,
+  { signal, onProgress }: WorkOptions,
+): Promise<LayerStatistics> {
+  requireNumbers(model, layer, statistics);
+  if (!gram || request.metric !== "obs") return statistics;
+  const { scoreDomains } = request;
+  return await scoreLayer(model, layer, statistics, domains, { signal, onProgress, scoreDomains });
+}
+
+/** Weights that hold NaN or infinities show here first, and would be the end of everything that follows. */
+function requireNumbers(model: Model, layer: number, { ffn, heads }: LayerStatistics): void {
+  const fault = numberFault(ffn) ?? numberFault(heads);
+  if (fault === undefined) return;
+  throw new ModelError(
+    `Cannot calibrate '${model.source}': in layer ${layer} ${fault}; its weights hold NaN, infinities or numbers too large to be multiplied, so take another copy of it`,
+  );
+}
+
+/**
+ * Checks a number of windows per domain.
+ *
+ * @param samples The number
+ * @throws {OptionError} if it is no whole number from 1
+ */
+export function requireSamples(samples: number): void {
+  if (Number.isInteger(samples) && samples >= 1) return;
+  throw new OptionError(`Cannot calibrate on ${samples} windows: give --samples 1 or more`);
 }
 
 function requireDomains(domains: readonly Domain[], request: PlanRequest, self: boolean): void {
@@ -158,23 +313,28 @@ async function givenWindows(
   return result;
 }
 
-async function selfWindows(
+/**
+ * The model's own text.
+ *
+ * @param engine What runs the model
+ * @param model The model
+ * @param prepared The calibration
+ * @param options Progress and cancelling; sequences that are known
+ * @returns Windows; none where the text is left out
+ */
+export async function selfWindows(
   engine: Engine,
   model: Model,
-  samples: number,
-  seqLen: number,
-  seed: number,
-  checkpoint: Checkpoint,
-  options: WorkOptions,
+  { samples, seqLen, seed, self }: PreparedCalibration,
+  options: Pick<SampleOptions, "known" | "onGroup" | "signal" | "onProgress">,
 ): Promise<readonly Int32Array[]> {
+  if (!self) return [];
   // Self-text is free and covers the most: where texts are sampled thinly, it is sampled more.
   const summed = Math.max(samples, Math.min(128, 4 * samples));
   const windows = summed + heldOutCount(summed);
-  const known = await checkpoint.readWindows(seqLen);
-  if (known !== undefined) return known;
-  const sampled = await sampleSelf(engine, model, { ...options, windows, seqLen, seed });
-  await checkpoint.writeWindows(sampled);
-  return sampled;
+  const { known, onGroup, signal, onProgress } = options;
+  const sampling = { windows, seqLen, seed, known, onGroup, signal, onProgress };
+  return await sampleSelf(engine, model, sampling);
 }
 
 /** `self` is one more domain, or several where it is alone. */
@@ -216,7 +376,7 @@ function noteShortTexts(
 
 function recordOf(
   domain: DomainWindows,
-  texts: readonly Domain[],
+  texts: StatisticsParts["texts"],
   seqLen: number,
 ): DomainRecord {
   const text = texts.find(({ name }) => name === domain.name);
@@ -228,44 +388,6 @@ function recordOf(
     seqLen,
     sha256: text?.sha256 ?? hashWindows([...domain.calibration, ...domain.heldOut]),
   };
-}
-
-async function collectLayers(
-  engine: Engine,
-  model: Model,
-  windows: readonly DomainWindows[],
-  gram: boolean,
-  request: PlanRequest,
-  checkpoint: Checkpoint,
-  settings: CalibrationSettings,
-): Promise<readonly LayerStatistics[]> {
-  const names = windows.map(({ name }) => name);
-  return await collect(engine, model, windows, {
-    signal: settings.signal,
-    onProgress: settings.onProgress,
-    gram,
-    finished: await checkpoint.readLayers(),
-    onGram: (place, matrix) => checkpoint.keepGram(place, matrix),
-    onLayer: async (layer, statistics) => {
-      requireNumbers(model, layer, statistics);
-      const ranked = gram && request.metric === "obs"
-        ? await scoreLayer(model, layer, statistics, names, {
-          ...settings,
-          scoreDomains: request.scoreDomains,
-        })
-        : statistics;
-      return await checkpoint.writeLayer(layer, ranked);
-    },
-  });
-}
-
-/** Weights that hold NaN or infinities show here first, and would be the end of everything that follows. */
-function requireNumbers(model: Model, layer: number, { ffn, heads }: LayerStatistics): void {
-  const fault = numberFault(ffn) ?? numberFault(heads);
-  if (fault === undefined) return;
-  throw new ModelError(
-    `Cannot calibrate '${model.source}': in layer ${layer} ${fault}; its weights hold NaN, infinities or numbers too large to be multiplied, so take another copy of it`,
-  );
 }
 
 /**
@@ -289,7 +411,7 @@ export interface LearningRun {
   /** What is asked for: curves depend on its order of units and on its refit, not on its sparsity. */
   readonly request: PlanRequest;
   /** Keeps finished curves. Default: nothing is kept. */
-  readonly checkpoint?: Checkpoint;
+  readonly kept?: KeptCalibration;
 }
 
 /**
@@ -305,7 +427,7 @@ export async function withLearned(
   run: LearningRun,
   settings: WorkOptions = {},
 ): Promise<Statistics> {
-  const { engine, model, statistics, request, checkpoint } = run;
+  const { engine, model, statistics, request, kept } = run;
   const schedule = learningSchedule(model, statistics, request);
   if (schedule.domains.length === 0) return statistics;
   const runs = new HeldOutRuns(engine, model, schedule.domains);
@@ -313,8 +435,10 @@ export async function withLearned(
   const learned = await learnDamage(runs, model, statistics, request, schedule, pruneLayer, {
     signal: settings.signal,
     onProgress: settings.onProgress,
-    finished: await checkpoint?.readCurves(request),
-    onCurves: async (curves) => await checkpoint?.writeCurves(request, curves),
+    finished: await kept?.readCurves(),
+    denseLoss: await kept?.readDenseLoss(),
+    onDenseLoss: async (losses) => await kept?.writeDenseLoss(losses),
+    onCurves: async (layer, curves) => await kept?.writeCurves(layer, curves),
   });
   return { ...statistics, learned };
 }

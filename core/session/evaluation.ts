@@ -8,13 +8,13 @@ import { type EvaluationText, measurePerplexity } from "../evaluate/perplexity.t
 import type { Accuracy, FilePerplexity, PerplexityRow } from "../evaluate/report.ts";
 import { accuracy, type ChoiceTask, scoreTasks } from "../evaluate/tasks.ts";
 import type { Model } from "../model/types.ts";
-import type { WorkOptions } from "../progress.ts";
+import { doEveryStep, type ResumableOptions } from "../progress.ts";
 import type { Domain } from "../text/domains.ts";
 import { cutWindowsOf } from "../text/windows.ts";
 import type { SessionEvent } from "./types.ts";
 
 /** Options of {@linkcode evaluateTexts}. */
-export interface EvaluationSettings extends WorkOptions {
+export interface EvaluationSettings extends ResumableOptions {
   /** `dense` or `pruned`, for progress and events. */
   readonly which: "dense" | "pruned";
   /** Called with every text's result. */
@@ -79,15 +79,18 @@ export async function evaluateTexts(
   texts: readonly EvaluationText[],
   settings: EvaluationSettings,
 ): Promise<Evaluation> {
-  const { which, tasks = [] } = settings;
-  const result = await measurePerplexity(engine, model, texts, { ...settings, label: which });
+  const { which, tasks = [], remember = doEveryStep } = settings;
+  const result = await remember(
+    `perplexity of the ${which} model`,
+    () => measurePerplexity(engine, model, texts, { ...settings, label: which }),
+  );
   for (const { name, perplexity } of result.texts) {
     settings.onEvent?.({ type: "evaluated", which, name, perplexity });
   }
-  const scores = await scoreTasks(engine, model, tasks, {
-    ...settings,
-    label: `${which} choices`,
-  });
+  const scores = await remember(
+    `choices of the ${which} model`,
+    () => scoreTasks(engine, model, tasks, { ...settings, label: `${which} choices` }),
+  );
   return {
     perplexity: result.texts.map(({ perplexity }) => perplexity),
     accuracy: scores.map(accuracy),

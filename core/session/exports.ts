@@ -12,7 +12,7 @@ import { exportFormats, type ExportTarget } from "../export/formats.ts";
 import type { RunnableFile } from "../export/runnable.ts";
 import { removeWork, writeFormats, type WriteFormatsOptions } from "../export/write_formats.ts";
 import type { Model } from "../model/types.ts";
-import { throwIfCancelled, type WorkOptions } from "../progress.ts";
+import { doEveryStep, type ResumableOptions, throwIfCancelled } from "../progress.ts";
 import type { ReportStage } from "./report.ts";
 import type { Stopwatch } from "./setup.ts";
 
@@ -23,7 +23,7 @@ const ROUNDS = { least: 3, most: 50, milliseconds: 500 };
 export const MEMORY_FACTOR = 3;
 
 /** Options of {@linkcode measureExports}. */
-export interface MeasureExportsOptions extends WorkOptions {
+export interface MeasureExportsOptions extends ResumableOptions {
   /** gprune's own engine. */
   readonly engine: Engine;
   /** The name that files are called after. */
@@ -80,7 +80,7 @@ export async function writeAndMeasure(options: WriteAndMeasureOptions): Promise<
  * Measures the files of an output folder. Where something was pruned, the dense model is written in the same ways, and
  * in each format's smallest too: a cut must stand up to rounding alone.
  *
- * @param options What was written, of which models
+ * @param options What was written, of which models; what remembers finished files
  * @returns Size, speed and perplexity
  * @throws {ExportError} if the disk refuses
  * @throws {EngineError} if a runtime refuses a file
@@ -89,10 +89,14 @@ export async function writeAndMeasure(options: WriteAndMeasureOptions): Promise<
 export async function measureExports(options: MeasureExportsOptions): Promise<MeasuredExports> {
   const rows: ExportRow[] = [];
   const perplexity: FilePerplexity[][] = options.texts.map(() => []);
+  const { remember = doEveryStep } = options;
   for (const { target, written } of measuredTargets(options)) {
     throwIfCancelled(options.signal);
-    const result = await measureTarget(options, target, written);
-    if (result === undefined) continue;
+    const result = await remember(
+      `measure ${target.format} in ${target.quantize}`,
+      async () => await measureTarget(options, target, written) ?? null,
+    );
+    if (result === null) continue;
     rows.push(result.row);
     for (const [index, file] of (result.files ?? []).entries()) perplexity[index].push(file);
   }
@@ -157,7 +161,11 @@ async function writeDense(
 ): Promise<boolean> {
   try {
     // What there is to know of the dense files is no news of the result.
-    await writeFormats(options.dense, folder, [target], { ...options, onNote: undefined });
+    await writeFormats(options.dense, folder, [target], {
+      ...options,
+      onNote: undefined,
+      remember: undefined,
+    });
     return true;
   } catch (error) {
     if (!(error instanceof ExportError)) throw error;

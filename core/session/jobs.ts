@@ -12,6 +12,7 @@ import { requireWritable, writeFolder } from "../export/folder.ts";
 import { requireHolders, weightsFolder, writeFormats } from "../export/write_formats.ts";
 import { inspectModel, type ModelSummary } from "../model/inspect.ts";
 import { openModel } from "../model/open.ts";
+import type { Model } from "../model/types.ts";
 import { makePlan } from "../plan/make_plan.ts";
 import { loadPlan, savePlan } from "../plan/store.ts";
 import type { Plan } from "../plan/types.ts";
@@ -23,9 +24,9 @@ import { evaluateFiles } from "./evaluate_files.ts";
 import { evaluateModel } from "./evaluate_model.ts";
 import { writeAndMeasure } from "./exports.ts";
 import { asWritten, shownOutput, writeReport } from "./prune.ts";
+import type { MemoryTask } from "./memory_needs.ts";
 import { memoryTask } from "./memory_tasks.ts";
 import type { ReportStage } from "./report.ts";
-
 import { brokenPromise, MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import type {
   ApplyOptions,
@@ -69,17 +70,29 @@ export async function calibrateJob(options: CalibrateOptions): Promise<Statistic
       workFolder,
       onNote: (message) => options.onEvent?.({ type: "note", message }),
     });
-    await writeWhole(options.save, (path) => saveStatistics(statistics, path));
-    await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
+    await placeStatistics(statistics, options.save, workFolder);
     return statistics;
-  }, (model) =>
-    memoryTask(model, {
-      seqLen: windowLength(model, options.seqLen),
-      requests: [resolveRequest({ ...options, shape }, model.architecture.layers)],
-      calibration: { ...options, gram: true },
-      applies: false,
-      evaluates: false,
-    }));
+  }, (model) => calibrationTask(model, { ...options, shape }));
+}
+
+/**
+ * What a calibration that serves any plan does, as far as memory goes.
+ *
+ * @param model The model
+ * @param options How much, and what for
+ * @returns The task
+ */
+export function calibrationTask(
+  model: Model,
+  options: Omit<CalibrateOptions, "save">,
+): MemoryTask {
+  return memoryTask(model, {
+    seqLen: windowLength(model, options.seqLen),
+    requests: [resolveRequest(options, model.architecture.layers)],
+    calibration: { ...options, gram: true },
+    applies: false,
+    evaluates: false,
+  });
 }
 
 /**
@@ -118,9 +131,11 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
     await requireHolders(model, targets, file.plan.request);
     const refit = options.refit ?? file.plan.request.refit;
     const plan = { ...file.plan, request: { ...file.plan.request, refit } };
-    const statistics = refit === "none"
-      ? undefined
-      : await statisticsFor(options.stats ?? file.statistics, options.plan, refit);
+    const statistics = refit === "none" ? undefined : await statisticsFor(
+      options.stats ?? besidePlan(options.plan, file.statistics),
+      options.plan,
+      refit,
+    );
     const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
       const { signal, onProgress, dataType } = options;
       const directory = weightsFolder(partial, targets, options);
@@ -158,7 +173,10 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
         memory,
         notes,
       };
-      return await writeReport(partial, parts, watch, options.command);
+      return await writeReport(partial, parts, watch, {
+        name: basename(options.out),
+        command: options.command,
+      });
     });
     return { folder: options.out, report };
   }, (model) =>
@@ -169,6 +187,10 @@ export async function applyJob(options: ApplyOptions): Promise<JobResult> {
       evaluates: false,
       targets,
     }));
+}
+
+function besidePlan(plan: string, statistics: string | undefined): string | undefined {
+  return statistics === undefined ? undefined : resolve(dirname(resolve(plan)), statistics);
 }
 
 async function statisticsFor(
@@ -267,7 +289,10 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
         memory,
         notes,
       };
-      return await writeReport(partial, parts, watch, options.command);
+      return await writeReport(partial, parts, watch, {
+        name: basename(options.out),
+        command: options.command,
+      });
     });
     return { folder: options.out, report };
   }, (model) =>
@@ -279,7 +304,14 @@ export async function exportJob(options: ExportOptions): Promise<JobResult> {
     }));
 }
 
-async function requireNewFile(path: string, force = false): Promise<void> {
+/**
+ * Checks before any work that a file can be made.
+ *
+ * @param path The file
+ * @param force Whether it may be replaced
+ * @throws {ExportError} if it is there and may not be replaced, or its folder cannot be made
+ */
+export async function requireNewFile(path: string, force = false): Promise<void> {
   const info = await Deno.stat(path).catch(() => undefined);
   if (info?.isDirectory) throw new ExportError(`Cannot write '${path}': it is a folder`);
   if (info !== undefined && !force) {
@@ -288,6 +320,25 @@ async function requireNewFile(path: string, force = false): Promise<void> {
   await Deno.mkdir(dirname(resolve(path)), { recursive: true }).catch((cause) => {
     throw new ExportError(`Cannot write '${path}': ${(cause as Error).message}`, { cause });
   });
+}
+
+/**
+ * Puts a finished file of statistics in its place and takes the folder of unfinished work away.
+ *
+ * @param statistics The statistics
+ * @param path The file
+ * @param workFolder The folder, on the same disk
+ */
+export async function placeStatistics(
+  statistics: Statistics,
+  path: string,
+  workFolder: string,
+): Promise<void> {
+  // Written in the folder, so that a run that is killed meanwhile leaves nothing else behind.
+  const partial = join(workFolder, "statistics");
+  await saveStatistics(statistics, partial);
+  await Deno.rename(partial, path);
+  await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
 }
 
 /** A file appears whole or not at all. */

@@ -5,7 +5,12 @@
 import type { Statistics } from "../calibrate/types.ts";
 import { withOutputLock } from "../export/lock.ts";
 import type { Plan } from "../plan/types.ts";
+import * as parts from "./calibrate_part.ts";
+import type { CalibratePartOptions } from "./calibrate_part.ts";
 import * as jobs from "./jobs.ts";
+import * as merge from "./merge.ts";
+import type { MergeOptions } from "./merge.ts";
+import type { PartWords } from "./part_store.ts";
 import { prune as pruneAlone } from "./prune.ts";
 import type {
   ApplyOptions,
@@ -70,6 +75,28 @@ export async function calibrateJob(options: CalibrateOptions): Promise<Statistic
  */
 export async function planJob(options: PlanOptions): Promise<Plan> {
   return await alone(options.save, options, () => jobs.planJob(options));
+}
+
+/**
+ * Takes the sums of one part of a calibration and writes them to a file.
+ *
+ * @param options Which model, on which texts, which part, where to
+ * @returns What the file says
+ * @throws {GpruneError} if anything cannot be done, or another run is at work on the file
+ */
+export async function calibratePartJob(options: CalibratePartOptions): Promise<PartWords> {
+  return await alone(options.save, options, () => parts.calibratePartJob(options));
+}
+
+/**
+ * Puts the parts of a calibration together and writes statistics to a file.
+ *
+ * @param options Which parts, where to
+ * @returns The statistics
+ * @throws {GpruneError} if anything cannot be done, or another run is at work on the file
+ */
+export async function mergeJob(options: MergeOptions): Promise<Statistics> {
+  return await alone(options.save, options, () => merge.mergeJob(options));
 }
 
 async function alone<T>(

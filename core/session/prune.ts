@@ -7,7 +7,7 @@ import { applyPlan } from "../apply/apply.ts";
 import type { Report } from "../evaluate/report.ts";
 import { modelCard } from "../export/card.ts";
 import { hashFiles, requireWritable, writeFolder } from "../export/folder.ts";
-import { loadStatistics } from "../calibrate/store.ts";
+import { hashStatistics, loadStatistics } from "../calibrate/store.ts";
 import { requireHolders, weightsFolder } from "../export/write_formats.ts";
 import { reportPage } from "../report/report_page.ts";
 import { refinedPlan } from "../learn/refine.ts";
@@ -18,10 +18,13 @@ import { makePlan, requireReachable } from "../plan/make_plan.ts";
 import { selfDomain } from "../plan/weights.ts";
 import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
-import { calibrateWith } from "./calibrate.ts";
+import { calibrateWith, requireSamples } from "./calibrate.ts";
+import { calibrationConditions, outputConditions } from "./conditions.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
 import { writeAndMeasure } from "./exports.ts";
 import { memoryTask } from "./memory_tasks.ts";
+import { Journal } from "./journal.ts";
+import { keptFits, keptModel, rememberWithNotes } from "./kept_output.ts";
 import { makeReport, type ReportStage } from "./report.ts";
 import { brokenPromise, MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import { evaluationTasks, taskRows } from "./tasks.ts";
@@ -36,6 +39,7 @@ import type { JobResult, OutputOptions, PruneOptions } from "./types.ts";
  */
 export async function prune(options: PruneOptions): Promise<JobResult> {
   const targets = outputTargets(options);
+  requireSamples(options.samples ?? 128);
   await requireWritable(options.out, { force: options.force });
   const watch = new Stopwatch<ReportStage>();
   const memory = new MemoryPeak();
@@ -59,7 +63,29 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     const names = given?.domains.map(({ name }) => name) ??
       [...domains.map(({ name }) => name), ...(self ? [selfDomain] : [])];
     requireReachable(model, request, names);
-    const workFolder = `${options.out}.unfinished`;
+    const journal = await Journal.open(`${await placeOf(options.out)}.unfinished`, {
+      resume: options.resume,
+      conditions: [
+        ...calibrationConditions({
+          model,
+          engine,
+          request,
+          samples: options.samples ?? 128,
+          seqLen,
+          seed: options.seed ?? 0,
+          self,
+          domains: given === undefined ? domains : [],
+        }),
+        ...outputConditions({
+          ...options,
+          evaluated,
+          tasks,
+          targets,
+          statistics: options.stats && await hashStatistics(options.stats),
+        }),
+      ],
+      onNote: (message) => options.onEvent?.({ type: "note", message }),
+    });
     const statistics = given ?? await watch.time(
       "calibrate",
       () =>
@@ -67,7 +93,7 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
           ...options,
           self,
           request,
-          workFolder,
+          journal,
           onNote: note,
           onProgress: (progress) => {
             memory.look();
@@ -80,35 +106,50 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
       () =>
         options.refine === false
           ? { plan: makePlan(model, statistics, request) }
-          : refinedPlan(engine, model, statistics, request, options),
+          : refinedPlan(engine, model, statistics, request, {
+            ...options,
+            remember: journal.remember,
+          }),
     );
     options.onEvent?.({ type: "planned", plan });
-    const report = await writeFolder(options.out, { force: options.force }, async (partial) => {
+    const { force, signal, onProgress } = options;
+    const workIn = journal.folder && join(journal.folder, "result");
+    const report = await writeFolder(options.out, { force, workIn }, async (partial) => {
+      const directory = weightsFolder(partial, targets, options);
       const applied = await watch.time("apply", () =>
-        applyPlan(model, plan, {
-          engine,
-          statistics,
-          directory: weightsFolder(partial, targets, options),
-          dataType: options.dataType,
-          signal: options.signal,
-          onProgress: options.onProgress,
+        keptModel(journal, {
+          folder: partial,
+          directory,
+          apply: () =>
+            applyPlan(model, plan, {
+              engine,
+              statistics,
+              directory,
+              dataType: options.dataType,
+              signal,
+              onProgress,
+              keptFits: keptFits(journal, plan),
+            }),
         }));
       for (const { fallback, layer, structure } of applied.refits) {
         if (fallback !== undefined) note(`Layer ${layer}, ${structure}: ${fallback}`);
       }
+      const evaluation = { ...options, tasks, remember: journal.remember };
       const [dense, pruned] = await watch.time("evaluate", async () => [
-        await evaluateTexts(engine, model, texts, { ...options, which: "dense", tasks }),
-        await evaluateTexts(engine, applied.model, texts, { ...options, which: "pruned", tasks }),
+        await evaluateTexts(engine, model, texts, { ...evaluation, which: "dense" }),
+        await evaluateTexts(engine, applied.model, texts, { ...evaluation, which: "pruned" }),
       ]);
+      const name = basename(options.out);
       const files = await writeAndMeasure({
         ...options,
         engine,
-        name: basename(options.out),
+        name,
         targets,
         directory: partial,
         dense: model,
         pruned: applied.model,
         texts,
+        remember: rememberWithNotes(journal, notes, note, partial),
         onNote: note,
         watch,
       });
@@ -141,9 +182,9 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
         memory,
         notes,
       };
-      return await writeReport(partial, parts, watch, options.command);
+      return await writeReport(partial, parts, watch, { name, command: options.command });
     });
-    await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
+    await journal.close();
     return { folder: options.out, report };
   }, (model) => {
     const request = resolveRequest(options, model.architecture.layers);
@@ -156,6 +197,11 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
       targets,
     });
   });
+}
+
+/** Where the output really is: finished steps lie beside it, on its own disk. */
+async function placeOf(out: string): Promise<string> {
+  return await Deno.realPath(out).catch(() => out);
 }
 
 function shownOptions(options: PruneOptions): Readonly<Record<string, unknown>> {
@@ -210,18 +256,18 @@ export async function asWritten(
  * @param folder Where the files are
  * @param parts What the report is made of, but for the files
  * @param watch Times the writing
- * @param command The command that makes the same result, for the card
+ * @param shown For the card: the result's name, and the command that makes the same
  * @returns The report
  */
 export async function writeReport(
   folder: string,
   parts: Omit<Parameters<typeof makeReport>[0], "files">,
   watch: Stopwatch<ReportStage>,
-  command?: string,
+  { name, command }: { readonly name: string; readonly command?: string },
 ): Promise<Report> {
   await watch.time("export", async () => {
     const card = modelCard(makeReport({ ...parts, files: [] }), {
-      name: basename(folder).replace(/^\.(.*)\.partial-.*$/, "$1"),
+      name,
       baseModel: isHubId(parts.model.source) ? parts.model.source : undefined,
       command,
       formats: parts.request.formats as readonly string[] | undefined,

@@ -178,19 +178,6 @@ Deno.test("prune() goes on after a cancellation and ends as if there had been no
     assertEquals(await exists(`${options.out}.unfinished`), false);
   }));
 
-Deno.test("prune() starts plainly when --resume finds work of other options", () =>
-  withPlace(async ({ options }) => {
-    await Deno.mkdir(`${options.out}.unfinished`);
-    await Deno.writeTextFile(join(`${options.out}.unfinished`, "conditions.json"), "{}");
-    const notes: string[] = [];
-    await prune({
-      ...options,
-      resume: true,
-      onEvent: (event) => event.type === "note" && notes.push(event.message),
-    });
-    assertEquals(notes.some((note) => note.includes("made with other options")), true);
-  }));
-
 Deno.test("prune() without self and with a single domain is refused", () =>
   withPlace(async ({ options }) => {
     const calibration = options.calibration!.slice(0, 1);

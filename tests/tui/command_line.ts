@@ -9,6 +9,7 @@ import {
   sampleComparison,
   sampleDiagnosis,
   sampleEvaluation,
+  samplePart,
   samplePlan,
   sampleResult,
   sampleStatistics,
@@ -59,6 +60,8 @@ export async function run(args: readonly string[], running: Running = {}): Promi
   const jobs: Jobs = {
     prune: noted("prune", does.prune),
     calibrate: noted("calibrate", does.calibrate),
+    calibratePart: noted("calibratePart", does.calibratePart),
+    merge: noted("merge", does.merge),
     plan: noted("plan", does.plan),
     apply: noted("apply", does.apply),
     evaluate: noted("evaluate", does.evaluate),
@@ -87,6 +90,8 @@ export async function run(args: readonly string[], running: Running = {}): Promi
 const sampleJobs: Jobs = {
   prune: () => Promise.resolve(sampleResult),
   calibrate: () => Promise.resolve(sampleStatistics),
+  calibratePart: () => Promise.resolve(samplePart),
+  merge: () => Promise.resolve(sampleStatistics),
   plan: () => Promise.resolve(samplePlan),
   apply: () => Promise.resolve(sampleResult),
   evaluate: () => Promise.resolve(sampleEvaluation),

@@ -16,6 +16,7 @@ const commands = [
   "prune",
   "inspect",
   "calibrate",
+  "merge",
   "plan",
   "apply",
   "evaluate",
@@ -273,4 +274,25 @@ Deno.test("gprune --version prints the version of deno.json", async () => {
     0,
     `${config.version}\n`,
   ]);
+});
+
+Deno.test("gprune calibrate --shard takes one part; gprune merge takes the parts", async () => {
+  const part = await run("calibrate ./m --samples 3 --shard 2/4 --save 2.part --resume".split(" "));
+  assertEquals([part.code, part.job], [0, "calibratePart"]);
+  assertEquals(part.options.shard, { index: 2, count: 4 });
+  assertEquals([part.options.samples, part.options.resume], [3, true]);
+  assertEquals(part.options.save, `${userFolder}/2.part`);
+  assertStringIncludes(part.out, "1 of 2 units");
+  const merge = await run("merge a.part /b.part --out m.stats --model ./m --force".split(" "));
+  assertEquals([merge.code, merge.job], [0, "merge"]);
+  assertEquals(merge.options.parts, [`${userFolder}/a.part`, "/b.part"]);
+  assertEquals([merge.options.save, merge.options.force], [`${userFolder}/m.stats`, true]);
+  assertEquals(merge.options.model, `${userFolder}/m`);
+  for (const words of ["0/2", "3/2", "1", "1/", "a/b", "-1/2", "1/0", "1.5/2"]) {
+    const { code, err } = await run(["calibrate", "./m", "--shard", words, "--save", "s"]);
+    assertEquals(code, 2, words);
+    assertStringIncludes(err, "parts count from 1");
+  }
+  assertEquals((await run(["merge", "--out", "s"])).code, 2);
+  assertEquals((await run(["merge", "a.part"])).code, 2);
 });

@@ -2,6 +2,7 @@
  * Values of the library's types, made by hand, that the tests of tables and commands draw.
  * @module
  */
+import type { PartWords } from "../../core/session/part_store.ts";
 import type { Statistics } from "../../core/calibrate/types.ts";
 import type { CompareRow, Comparison, Report } from "../../core/evaluate/report.ts";
 import type { ModelSummary } from "../../core/model/inspect.ts";
@@ -399,4 +400,24 @@ export const sampleDiagnosis: Diagnosis = {
   cache: "/home/user/.cache/gprune/hub",
   embedded: { found: true, message: "tiny, 1,234,567 parameters" },
   advice: [],
+};
+
+/** The first half of the statistics. */
+export const samplePart: PartWords = {
+  schema: "gprune.statistics-part/1",
+  shard: { index: 1, count: 2 },
+  model: { ...sampleStatistics.model, headSize: 8 },
+  conditions: [{ name: "--seed", value: "0" }],
+  request: samplePlan.request,
+  seed: 0,
+  samples: 4,
+  seqLen: 64,
+  gram: true,
+  learn: true,
+  texts: [{ name: "wiki", sha256: "aa" }],
+  units: [
+    { domain: "wiki", heldOut: false, first: 0, count: 4 },
+    { domain: "wiki", heldOut: true, first: 0, count: 1 },
+  ],
+  own: [0],
 };

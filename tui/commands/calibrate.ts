@@ -13,7 +13,7 @@ import {
 import * as group from "../option_groups.ts";
 import * as option from "../options.ts";
 import { requestOf } from "../request.ts";
-import { statisticsSummary, statisticsText } from "../tables/plan.ts";
+import { partSummary, partText, statisticsSummary, statisticsText } from "../tables/plan.ts";
 
 /**
  * Adds the command.
@@ -27,21 +27,32 @@ export function addCalibrate(program: Program, context: CommandContext): void {
     const save = paths.file(options.save);
     const calibration = group.calibrationFields(options, paths);
     const request = requestOf(options);
+    const work = {
+      ...request,
+      ...group.modelFields(model, options, paths),
+      ...calibration,
+      save,
+      force: options.force,
+      resume: options.resume,
+    };
+    const shown = paths.shown(save);
+    const how = { ...options, resumable: true };
+    const { shard } = options;
+    if (shard !== undefined) {
+      const part = await watched(
+        context,
+        how,
+        (watch) => context.jobs.calibratePart({ ...watch.options, ...work, shard }),
+      );
+      if (options.json) printJson(context, partSummary(part, shown));
+      else context.terminal.write(partText(part, shown, tableWidth(context)));
+      return;
+    }
     const statistics = await watched(
       context,
-      { ...options, resumable: true },
-      (watch) =>
-        context.jobs.calibrate({
-          ...watch.options,
-          ...request,
-          ...group.modelFields(model, options, paths),
-          ...calibration,
-          save,
-          force: options.force,
-          resume: options.resume,
-        }),
+      how,
+      (watch) => context.jobs.calibrate({ ...watch.options, ...work }),
     );
-    const shown = paths.shown(save);
     if (options.json) printJson(context, statisticsSummary(statistics, shown));
     else context.terminal.write(statisticsText(statistics, shown, tableWidth(context)));
   });
@@ -63,6 +74,7 @@ function calibrateCommand(program: Program) {
     .addOption(option.refitOption)
     .addOption(option.modulesOption)
     .addOption(option.scoreDomainsOption)
+    .addOption(option.shardOption)
     .addOption(option.saveOption)
     .addOption(option.resumeOption)
     .addOption(option.forceOption);

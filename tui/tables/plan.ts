@@ -4,6 +4,7 @@
  */
 import type { Statistics } from "../../core/calibrate/types.ts";
 import type { Plan } from "../../core/plan/types.ts";
+import type { PartWords } from "../../core/session/part_store.ts";
 import { formatCount, formatFixed, formatPercent } from "../format.ts";
 import { joinBlocks, renderEntries, renderTable } from "../layout.ts";
 import { modulesTable } from "./modules.ts";
@@ -107,4 +108,66 @@ export function statisticsSummary(
 ): Readonly<Record<string, unknown>> {
   const { schema, model, seed, domains, learned } = statistics;
   return { schema, model, seed, domains, learned, file };
+}
+
+/**
+ * Draws what a part of statistics holds.
+ *
+ * @param part The part
+ * @param file Where it was written, as the reader would write it
+ * @param width Columns of the terminal
+ * @returns Text that ends with a line break
+ */
+export function partText(part: PartWords, file: string, width: number): string {
+  const { shard, model, units, own, seqLen } = part;
+  const rows = own.map((unit) => {
+    const { domain, heldOut, count } = units[unit];
+    return [
+      domain,
+      heldOut ? "kept back" : "summed",
+      formatCount(count),
+      formatCount(count * seqLen),
+    ];
+  });
+  return joinBlocks([
+    renderTable(
+      [
+        { heading: "Domain", align: "left", shrinks: true },
+        { heading: "For", align: "left" },
+        { heading: "Windows", align: "right" },
+        { heading: "Tokens", align: "right" },
+      ],
+      rows,
+      width,
+    ),
+    renderEntries([
+      ["Model", `${model.source} (${model.layers.length} layers)`],
+      ["Part", `${shard.index} of ${shard.count}: ${own.length} of ${units.length} units`],
+      ["Written to", file],
+      ["Next", `gprune merge, with the files of all ${shard.count} parts`],
+    ], width),
+  ]);
+}
+
+/**
+ * The facts about a part of statistics that `--json` prints.
+ *
+ * @param part The part
+ * @param file The file that it was written to
+ * @returns A value for `JSON.stringify`
+ */
+export function partSummary(
+  { schema, shard, model, seed, units, own }: PartWords,
+  file: string,
+): Readonly<Record<string, unknown>> {
+  const { source, fingerprint } = model;
+  return {
+    schema,
+    shard,
+    model: { source, fingerprint },
+    seed,
+    units: own.map((unit) => units[unit]),
+    unitsInAll: units.length,
+    file,
+  };
 }

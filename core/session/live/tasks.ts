@@ -61,6 +61,8 @@ export function createTasks(): Tasks {
           gram: true,
           learn: true,
           resume: await exists(options.workFolder),
+          // Nobody asked to go on: what another engine or version left is not worth a refusal.
+          otherwise: "start anew",
           onNote: (message) => context.onEvent({ type: "note", message }),
         },
       );

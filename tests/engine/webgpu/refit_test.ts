@@ -114,7 +114,7 @@ Deno.test({
         const layers: number[] = [];
         const runs = new HeldOutRuns(engine, model, schedule.domains);
         const pruneLayer = layerPruner(model, statistics, request);
-        const onCurves = (curves: readonly { readonly layer: number }[]) => {
+        const onCurves = (_: number, curves: readonly { readonly layer: number }[]) => {
           layers.push(curves[0].layer);
           return Promise.resolve();
         };
