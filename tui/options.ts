@@ -68,7 +68,7 @@ export const engineOption = new Option(
 export const memoryOption = new Option(
   "--memory <SIZE>",
   "memory to stay below, such as 3GB or 800MB; refused at the start where that cannot be (default: a share of what is free)",
-).argParser((text) => byteSize("--memory", text)).helpGroup(generalGroup);
+).argParser((text) => byteSize("--memory", text)).helpGroup(modelGroup);
 
 /** `--calib NAME=PATH` */
 export const calibOption = new Option(
