@@ -5,7 +5,7 @@
 import { layerAttention, type SequenceValues } from "../onnx/attention.ts";
 import { addBlock, type BlockValues } from "../onnx/block.ts";
 import { GraphBuilder, type Value } from "../onnx/graph.ts";
-import { addCross, addGram, addSums } from "../onnx/sums.ts";
+import { addCross, addGram, addGramTiles, addSum, addSumOfSquares } from "../onnx/sums.ts";
 import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, integers, shortIntegers } from "./runtime.ts";
 import type { Structure } from "../model/types.ts";
@@ -107,8 +107,9 @@ export function blockGraph(
   if (capture === "sums" || capture === "gram") {
     const ones = graph.input("ones", "F32", [1, "tokens"]);
     for (const { name, value, channels } of captured(specification, block)) {
-      addSums(graph, name, value, ones, channels);
-      if (capture === "gram") addGram(graph, name, value, channels);
+      addSum(graph, name, value, ones, channels);
+      if (capture === "gram") addGramTiles(graph, name, value, channels);
+      else addSumOfSquares(graph, name, value, ones, channels);
     }
   }
   return graph.bytes("block");

@@ -12,6 +12,8 @@ import { openFittingBlock, openStreamFit } from "./onnx_fitting.ts";
 import { openHead } from "./onnx_head.ts";
 import { Rotations } from "./rotations.ts";
 import { loadRuntime } from "./runtime.ts";
+import { Scratch } from "./scratch.ts";
+import { SharedSessions } from "./shared_sessions.ts";
 import type { BlockSpecification, Engine } from "./types.ts";
 
 /** Options of {@linkcode openOnnxEngine}. */
@@ -35,12 +37,14 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
   }
   await loadRuntime();
   const tables = new WeakMap<RotaryEmbedding, Rotations>();
+  const sessions = new SharedSessions();
+  const shared = { threads, sessions, scratch: new Scratch() };
   const surroundings = ({ architecture, shape }: BlockSpecification): BlockSurroundings => {
     const { rotary } = layerAttention(architecture, shape);
-    if (rotary === undefined) return { threads, rotations: () => undefined };
+    if (rotary === undefined) return { ...shared, rotations: () => undefined };
     const known = tables.get(rotary) ?? new Rotations(rotary);
     tables.set(rotary, known);
-    return { threads, rotations: (positions) => known.upTo(positions) };
+    return { ...shared, rotations: (positions) => known.upTo(positions) };
   };
   return {
     name: "onnx",
@@ -54,6 +58,6 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
       await openCachedBlock(specification, surroundings(specification)),
     openEmbedding,
     openHead: (model, finalNorm) => Promise.resolve(openHead(model, { threads, finalNorm })),
-    close: () => Promise.resolve(),
+    close: () => sessions.close(),
   };
 }
