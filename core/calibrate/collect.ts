@@ -2,13 +2,14 @@
  * Collecting: windows flow through the model block by block, and each block's sums are kept.
  * @module
  */
-import { balancedGram } from "../linear/gram.ts";
+import { balancedGramInFloat32 } from "../linear/gram.ts";
 import { SumAccumulator } from "./sums.ts";
 import type { DomainSums, DomainWindows, KindStatistics, LayerStatistics } from "./types.ts";
 import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
 import { StateLostError } from "../errors.ts";
+import { Scratch } from "../engine/scratch.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
@@ -85,11 +86,12 @@ async function collectLayers(
   const store = await embed(engine, model, batches);
   const total = model.architecture.layers.length *
     batches.reduce((sum, { windows }) => sum + windows.length * windows[0].length, 0);
+  const scratch = new Scratch();
   let done = 0;
   try {
     for (let layer = 0; layer < model.architecture.layers.length; layer++) {
       const finished = options.finished?.get(layer);
-      const pass = { engine, model, layer, domains, batches, store };
+      const pass = { engine, model, layer, domains, batches, store, scratch };
       const statistics = await runLayer(pass, {
         ...options,
         gram: options.gram && finished === undefined,
@@ -138,6 +140,8 @@ interface LayerPass {
   readonly domains: readonly DomainWindows[];
   readonly batches: readonly Batch[];
   readonly store: ActivationStore<Stream>;
+  /** Arrays for the layer's weights. */
+  readonly scratch: Scratch;
 }
 
 async function runLayer(
@@ -147,15 +151,21 @@ async function runLayer(
     readonly onBatch: (tokens: number, name: string) => Promise<void>;
   },
 ): Promise<LayerStatistics> {
-  const { engine, model, layer, domains, batches, store } = pass;
+  const { engine, model, layer, domains, batches, store, scratch } = pass;
   const { architecture } = model;
   const shape = architecture.layers[layer];
   const tensors = blockTensors(model, layer);
   const channels = { ffn: shape.ffnWidth, heads: shape.queryHeads * architecture.headSize };
   const fresh = () =>
     structuresOf((structure) => new SumAccumulator(channels[structure], { gram: options.gram }));
-  const summed = domains.map(fresh);
-  const keptBack = domains.map(fresh);
+  const summed: KindSums[] = [];
+  const keptBack: KindSums[] = [];
+  // Batches come domain by domain: only what is being added to is held in float64.
+  let sums = fresh();
+  const finish = ({ domain, heldOut }: Batch) => {
+    (heldOut ? keptBack : summed)[domain] = resultsOf(sums);
+    sums = fresh();
+  };
   const block = await engine.openBlock({
     architecture,
     shape,
@@ -163,48 +173,51 @@ async function runLayer(
     capture: options.gram ? "gram" : "sums",
   });
   let current: Batch | undefined;
-  const passage = openPassage(block, (sums) => {
-    const { domain, heldOut } = current!;
-    for (const structure of STRUCTURES) {
-      (heldOut ? keptBack : summed)[domain][structure].add(sums[structure]);
-    }
+  const passage = openPassage(block, (more) => {
+    for (const structure of STRUCTURES) sums[structure].add(more[structure]);
   });
   try {
     for (const [index, batch] of batches.entries()) {
       const { domain, heldOut, windows } = batch;
-      // Sums may wait on the card, where they add up: those of other windows are fetched before.
-      if (current?.domain !== domain || current.heldOut !== heldOut) await passage.flush();
+      if (current !== undefined && (current.domain !== domain || current.heldOut !== heldOut)) {
+        // Sums may wait on the card, where they add up: those of other windows are fetched before.
+        await passage.flush();
+        finish(current);
+      }
       current = batch;
       const length = windows[0].length;
       await store.put(index, await passage.run(await store.get(index), windows.length, length));
       await options.onBatch(windows.length * length, domains[domain].name);
     }
     await passage.flush();
+    if (current !== undefined) finish(current);
   } finally {
     await block.close();
   }
-  const norms = await weightNorms(model, layer);
+  const norms = weightNorms(model, layer, scratch);
+  const nothing = () => resultsOf(fresh());
   return structuresOf((structure): KindStatistics => {
-    const results = summed.map((accumulators) => accumulators[structure].result());
-    const others = keptBack.map((accumulators) => accumulators[structure].result());
+    const results = domains.map((_, d) => (summed[d] ?? nothing())[structure]);
+    const others = results.map((sums, d) => keptBack[d]?.[structure] ?? sums);
     return {
       domains: results,
       weights: norms[structure],
-      heldOutGram: options.gram ? heldOutGram(others, results, channels[structure]) : undefined,
+      heldOutGram: options.gram ? heldOutGram(others, channels[structure]) : undefined,
     };
   });
 }
 
-/** Domains too short to keep a window back are judged on the windows that were summed. */
-function heldOutGram(
-  keptBack: readonly DomainSums[],
-  summed: readonly DomainSums[],
-  channels: number,
-): KindStatistics["heldOutGram"] {
-  const grams = keptBack.map((sums, d) => sums.tokens > 0 ? sums : summed[d])
-    .map(({ gram, tokens }) => ({ gram: (gram as MemoryTensor).data, tokens }));
-  const balanced = balancedGram(grams, grams.map(() => 1), channels);
-  return { shape: [channels, channels], data: Float32Array.from(balanced) };
+/** Of windows kept back; domains too short to keep one back are judged on the windows that were summed. */
+function heldOutGram(domains: readonly DomainSums[], channels: number): MemoryTensor {
+  const grams = domains.map(({ gram, tokens }) => ({ gram: (gram as MemoryTensor).data, tokens }));
+  const data = balancedGramInFloat32(grams, grams.map(() => 1), channels);
+  return { shape: [channels, channels], data };
+}
+
+type KindSums = Readonly<Record<Structure, DomainSums>>;
+
+function resultsOf(sums: Readonly<Record<Structure, SumAccumulator>>): KindSums {
+  return structuresOf((structure) => sums[structure].result());
 }
 
 function structuresOf<T>(of: (structure: Structure) => T): Readonly<Record<Structure, T>> {

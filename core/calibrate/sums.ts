@@ -11,8 +11,12 @@ import type { DomainSums } from "./types.ts";
 export class SumAccumulator {
   readonly #sum: Float64Array;
   readonly #sumOfSquares: Float64Array;
-  readonly #gram: Float64Array | undefined;
   readonly #channels: number;
+  readonly #hasGram: boolean;
+  /** The Gram matrix of the first batch, which is all there is while no other comes. */
+  #first: Float32Array | undefined;
+  /** Gram matrices of several batches. */
+  #gram: Float64Array | undefined;
   #tokens = 0;
 
   /**
@@ -25,13 +29,13 @@ export class SumAccumulator {
     this.#channels = channels;
     this.#sum = new Float64Array(channels);
     this.#sumOfSquares = new Float64Array(channels);
-    this.#gram = options.gram ? new Float64Array(channels * channels) : undefined;
+    this.#hasGram = options.gram;
   }
 
   /**
    * Adds a batch.
    *
-   * @param part The batch's sums
+   * @param part The batch's sums; its Gram matrix may be kept, and is not to be changed any more
    */
   add(part: ChannelSums): void {
     this.#tokens += part.tokens;
@@ -39,10 +43,15 @@ export class SumAccumulator {
       this.#sum[j] += part.sum[j];
       this.#sumOfSquares[j] += part.sumOfSquares[j];
     }
-    const gram = this.#gram, more = part.gram;
-    if (gram !== undefined && more !== undefined) {
-      for (let i = 0; i < gram.length; i++) gram[i] += more[i];
+    const more = part.gram;
+    if (!this.#hasGram || more === undefined) return;
+    if (this.#gram === undefined && this.#first === undefined) {
+      this.#first = more;
+      return;
     }
+    const gram = this.#gram ??= Float64Array.from(this.#first!);
+    this.#first = undefined;
+    for (let i = 0; i < gram.length; i++) gram[i] += more[i];
   }
 
   /**
@@ -51,14 +60,17 @@ export class SumAccumulator {
    * @returns The sums; the Gram matrix in float32
    */
   result(): DomainSums {
+    const { length } = this.#sum;
     return {
       tokens: this.#tokens,
       sum: this.#sum,
       sumOfSquares: this.#sumOfSquares,
-      gram: this.#gram === undefined ? undefined : {
-        shape: [this.#channels, this.#channels],
-        data: Float32Array.from(this.#gram),
-      },
+      gram: this.#hasGram
+        ? {
+          shape: [length, length],
+          data: this.#first ?? Float32Array.from(this.#gram ?? new Float64Array(length * length)),
+        }
+        : undefined,
     };
   }
 }

@@ -10,7 +10,7 @@ import { type Feed, floats, openSession, type Session } from "./runtime.ts";
 import type { Scratch } from "./scratch.ts";
 import type { SharedSessions } from "./shared_sessions.ts";
 import type { Block, BlockSpecification, BlockSums } from "./types.ts";
-import { goalOf, mappableTensors, readTensors, rootFolder, weightFeeds } from "./weights.ts";
+import { goalOf, mappableTensors, readTensorsSync, rootFolder, weightFeeds } from "./weights.ts";
 
 /** Bytes of attention scores that one run may make; larger batches are run in parts. */
 const SCORE_LIMIT = 256 * 1024 * 1024;
@@ -105,7 +105,7 @@ async function prepare(
       },
     };
   }
-  const specification = { ...given, tensors: await readTensors(given.tensors, take) };
+  const specification = { ...given, tensors: readTensorsSync(given.tensors, take) };
   const { session, release } = await sessions.lend(
     blockGraph(specification, "whole"),
     "a decoder block",

@@ -41,18 +41,15 @@ export async function readTensor(tensor: Tensor): Promise<Float32Array> {
 }
 
 /**
- * Reads a tensor as float32 into an array that is there already.
+ * Reads a tensor as float32 in one go, into an array that is there already.
  *
  * @param tensor A view of a file
  * @param target Where its numbers go: as many as it has
  * @returns The target
  * @throws {ModelError} if the file has gone, is shorter than it was, or holds integers
  */
-export async function readTensorInto(
-  tensor: TensorView,
-  target: Float32Array,
-): Promise<Float32Array> {
-  if (tensor.layout === undefined) return await readNumbersInto(tensor, tensor.offset, target);
+export function readTensorIntoSync(tensor: TensorView, target: Float32Array): Float32Array {
+  if (tensor.layout === undefined) return readNumbersIntoSync(tensor, tensor.offset, target);
   target.set(readStrided(tensor, 0, tensor.shape[0]));
   return target;
 }
@@ -222,14 +219,7 @@ async function readNumbers(
   offset: number,
   count: number,
 ): Promise<Float32Array> {
-  return await readNumbersInto(tensor, offset, new Float32Array(count));
-}
-
-async function readNumbersInto(
-  tensor: TensorView,
-  offset: number,
-  target: Float32Array,
-): Promise<Float32Array> {
+  const target = new Float32Array(count);
   const file = openFile(tensor);
   try {
     file.seekSync(offset, Deno.SeekMode.Start);
@@ -244,7 +234,14 @@ async function readNumbersInto(
 }
 
 function readNumbersSync(tensor: TensorView, offset: number, count: number): Float32Array {
-  const target = new Float32Array(count);
+  return readNumbersIntoSync(tensor, offset, new Float32Array(count));
+}
+
+function readNumbersIntoSync(
+  tensor: TensorView,
+  offset: number,
+  target: Float32Array,
+): Float32Array {
   const file = openFile(tensor);
   try {
     file.seekSync(offset, Deno.SeekMode.Start);
