@@ -103,6 +103,47 @@ export function readRowsSync(tensor: Tensor, first: number, count: number): Floa
   return readNumbersSync(tensor, rowOffset(tensor, first, rowSize), count * rowSize);
 }
 
+/** Single rows of a tensor, from a file that stays open between them. */
+export interface RowReader {
+  /**
+   * Reads one row as float32.
+   *
+   * @param row Its number, from 0
+   * @param target Where its numbers go: as many as a row has
+   * @throws {ModelError} if there is no such row or it cannot be read
+   */
+  read(row: number, target: Float32Array): void;
+  /** Closes the file. */
+  close(): void;
+}
+
+/**
+ * Opens a tensor for reading rows here and there.
+ *
+ * @param tensor A view of a file, or a tensor in memory
+ * @returns The reader; close it after use
+ * @throws {ModelError} if the file has gone
+ */
+export function openRows(tensor: Tensor): RowReader {
+  if (!isView(tensor) || tensor.layout !== undefined) {
+    return {
+      read: (row, target) => target.set(readRowsSync(tensor, row, 1)),
+      close: () => undefined,
+    };
+  }
+  const file = openFile(tensor);
+  return {
+    read: (row, target) => {
+      file.seekSync(rowOffset(tensor, row, checkRows(tensor, row, 1)), Deno.SeekMode.Start);
+      for (const { bytes, convert } of pieces(tensor, target)) {
+        fillSync(file, bytes, tensor);
+        convert();
+      }
+    },
+    close: () => file.close(),
+  };
+}
+
 /**
  * Reads the bytes of a tensor as they are stored.
  *
