@@ -283,18 +283,23 @@ Deno.test("openOnnxEngine() refuses senseless threads", async () => {
   );
 });
 
-Deno.test("openBlock() says in one sentence what ONNX Runtime refuses", async () => {
+Deno.test("openBlock() and openCachedBlock() say in one sentence what is refused", async () => {
   await withModel({}, async (engine, model) => {
     const specification = firstBlock(model);
     const tensors = new Map(specification.tensors);
     const view = tensors.get("q_proj.weight")!;
     tensors.set("q_proj.weight", { ...view, path: "/no/such/file" } as typeof view);
     const error = await assertRejects(
-      () => engine.openBlock({ ...specification, tensors }),
+      () => engine.openCachedBlock({ ...specification, tensors }),
       EngineError,
       "Cannot prepare a decoder block: ONNX Runtime says '",
     );
     assert(error.cause instanceof Error);
+    await assertRejects(
+      () => engine.openBlock({ ...specification, tensors }),
+      ModelError,
+      "of '/no/such/file': the file has gone",
+    );
   });
 });
 
