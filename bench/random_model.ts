@@ -128,18 +128,3 @@ function* uniform(random: () => number, count: number, deviation: number): Gener
     yield encode(piece.subarray(0, size), "BF16");
   }
 }
-
-/**
- * Multiply-adds of one text of `length` tokens through all blocks: projections, and attention over the tokens that each
- * may look at.
- *
- * @param sizes The model's sizes
- * @param length Tokens
- * @returns Multiply-adds
- */
-export function blockMultiplyAdds(sizes: RandomModelSizes, length: number): number {
-  const { hiddenSize, headSize, layers, ffnWidth, keyValueHeads, queryHeads } = sizes;
-  const projections = hiddenSize * (2 * headSize * (queryHeads + keyValueHeads) + 3 * ffnWidth);
-  const attention = 2 * queryHeads * headSize * (length + 1) / 2;
-  return length * layers * (projections + attention);
-}

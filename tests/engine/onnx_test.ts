@@ -4,7 +4,7 @@ import { embedWindows, runBlocks } from "../../core/engine/forward.ts";
 import { ENGINE_NAMES, openEngine } from "../../core/engine/open.ts";
 import { openOnnxEngine } from "../../core/engine/onnx.ts";
 import type { ChannelSums, Engine } from "../../core/engine/types.ts";
-import { EngineError, OptionError } from "../../core/errors.ts";
+import { EngineError, ModelError, OptionError } from "../../core/errors.ts";
 import { outerTensor } from "../../core/model/open.ts";
 import { readRowsSync, readTensor } from "../../core/model/tensor_reader.ts";
 import type { BlockRole, MemoryTensor, Model } from "../../core/model/types.ts";

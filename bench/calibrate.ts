@@ -1,0 +1,193 @@
+/**
+ * How fast calibration is on the processor, held against what the processor can do and against the same sums gathered
+ * with PyTorch hooks: a model of 135 M parameters' shape (30 layers, 576 wide, 9 query and 3 key/value heads of 64
+ * channels, 1,536 FFN neurons), bf16, random weights from a seed, on 4 windows of 512 tokens. Writes bench/CALIBRATE.md.
+ *
+ *     deno run -A bench/calibrate.ts [--rounds N] [--threads N] [--python PATH] [--no-obs] [--out FILE]
+ *
+ * Rounds of all measurements follow each other, with a plain matrix product of ONNX Runtime (the library that the engine
+ * uses) before and after each: what is reported are medians of ratios of neighbours, since other work on the machine
+ * slows both. PATH is a Python with torch and transformers; without one, that part is left out.
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { floats, openSession } from "../core/engine/runtime.ts";
+import { GraphBuilder } from "../core/onnx/graph.ts";
+import { Child } from "./calibrate/child.ts";
+import { counts } from "./calibrate/counts.ts";
+import { type JobTimes, type PassTimes, type Results, writeResults } from "./calibrate/results.ts";
+import { shape135M, writeRandomModel } from "./random_model.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "7" },
+    threads: { type: "string", default: String(navigator.hardwareConcurrency) },
+    python: { type: "string", default: "python3" },
+    "no-obs": { type: "boolean", default: false },
+    out: { type: "string", default: "bench/CALIBRATE.md" },
+  },
+});
+const ROUNDS = Number(flags.rounds);
+const WINDOWS = 4;
+const LENGTH = 512;
+const SGEMM_SIZE = 2048;
+const SGEMM_RUNS = 4;
+
+const folder = await Deno.makeTempDir({ prefix: "gprune-calibrate-" });
+const paths = {
+  model: `${folder}/model`,
+  tokens: `${folder}/tokens.json`,
+  text: `${folder}/text.txt`,
+};
+
+/** Tokens from a seed, and a text of as many windows in the tokenizer's own tokens. */
+async function prepare(): Promise<void> {
+  await writeRandomModel(paths.model, shape135M);
+  let state = 12345;
+  const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0);
+  const windows = Array.from(
+    { length: WINDOWS },
+    () => Array.from({ length: LENGTH }, () => next() % shape135M.vocabularySize),
+  );
+  await Deno.writeTextFile(paths.tokens, JSON.stringify(windows));
+  const source = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+  const { openModel } = await import("../core/model/open.ts");
+  const tokenizer = await (await openModel(paths.model)).tokenizer();
+  // A little more text than four windows, so that exactly four come of it.
+  const perCharacter = tokenizer.encode(source).length / source.length;
+  const characters = Math.ceil((WINDOWS + 0.5) * LENGTH / perCharacter);
+  await Deno.writeTextFile(
+    paths.text,
+    source.repeat(Math.ceil(characters / source.length)).slice(0, characters),
+  );
+}
+
+/** A large square product on the engine's library and threads: operations per second. */
+async function openSgemm(): Promise<() => Promise<number>> {
+  const size = [SGEMM_SIZE, SGEMM_SIZE];
+  const graph = new GraphBuilder();
+  const product = graph.node("MatMul", [
+    graph.input("a", "F32", size),
+    graph.input("b", "F32", size),
+  ]);
+  graph.output("c", product, "F32", size);
+  const session = await openSession(graph.bytes("sgemm"), "a product", {
+    threads: Number(flags.threads),
+    goal: "speed",
+  });
+  const numbers = Float32Array.from({ length: SGEMM_SIZE ** 2 }, (_, at) => Math.sin(at));
+  const feeds = { a: floats(numbers, size), b: floats(numbers, size) };
+  const outputs = { c: floats(new Float32Array(numbers.length), size) };
+  return async () => {
+    const start = performance.now();
+    for (let run = 0; run < SGEMM_RUNS; run++) await session.run(feeds, outputs);
+    return 2000 * SGEMM_RUNS * SGEMM_SIZE ** 3 / (performance.now() - start);
+  };
+}
+
+function openWorker(): Child {
+  const script = new URL("calibrate_worker.ts", import.meta.url).pathname;
+  const own = ["run", "-A", script, paths.model, paths.tokens, paths.text, flags.threads, folder];
+  return new Child(Deno.execPath(), own);
+}
+
+async function openReference(dataType: "float32" | "bfloat16"): Promise<Child | undefined> {
+  const script = new URL("calibrate_reference.py", import.meta.url).pathname;
+  const own = [script, paths.model, paths.tokens, flags.threads, dataType];
+  try {
+    const child = new Child(flags.python, own, { OMP_NUM_THREADS: flags.threads });
+    versions ??= await child.read<Readonly<Record<string, string>>>(dataType);
+    return child;
+  } catch (error) {
+    console.warn(`Without PyTorch (${dataType}): ${(error as Error).message}`);
+  }
+}
+
+let versions: Readonly<Record<string, string>> | undefined;
+const modes = ["sums", "gram"] as const;
+type Mode = typeof modes[number];
+
+/** The highest memory of a process that does nothing but passes of one kind. */
+async function peakOf(child: Child | undefined, mode: Mode): Promise<number | undefined> {
+  if (child === undefined) return undefined;
+  for (let pass = 0; pass < 3; pass++) await child.ask<PassTimes>(`pass ${mode}`);
+  const { bytes } = await child.ask<{ readonly bytes: number }>("peak");
+  await child.close();
+  return bytes;
+}
+
+/** The greatest difference of two lists of numbers, relative to a third. */
+function difference(a: readonly number[], b: readonly number[], scale: readonly number[]): number {
+  return Math.max(...a.map((value, at) => Math.abs(value - b[at]) / scale[at]));
+}
+
+async function measure(): Promise<Results> {
+  const sgemm = await openSgemm();
+  const worker = openWorker();
+  const references = {
+    float32: await openReference("float32"),
+    bfloat16: await openReference("bfloat16"),
+  };
+  const results: Results = { passes: [], jobs: [], torchSgemm: [], loads: [], peaks: [] };
+  const between = async <T>(work: () => Promise<T>): Promise<readonly [T, number]> => {
+    const before = await sgemm();
+    const done = await work();
+    return [done, (before + await sgemm()) / 2];
+  };
+  for (const mode of modes) await worker.ask(`pass ${mode}`);
+  for (let round = 0; round < ROUNDS; round++) {
+    results.loads.push(Deno.loadavg()[0]);
+    for (const mode of modes) {
+      const [own, rate] = await between(() => worker.ask<PassTimes>(`pass ${mode}`));
+      const torch: Record<string, PassTimes> = {};
+      for (const [dataType, child] of Object.entries(references)) {
+        if (child !== undefined) torch[dataType] = await child.ask<PassTimes>(`pass ${mode}`);
+      }
+      results.passes.push({ mode, own, sgemm: rate, torch });
+      const [job, jobRate] = await between(() => worker.ask<JobTimes>(`job ${mode}`));
+      results.jobs.push({ mode, job, sgemm: jobRate });
+    }
+    const child = references.float32;
+    if (child !== undefined) {
+      const [{ flops }, rate] = await between(() =>
+        child.ask<{ readonly flops: number }>(`sgemm ${SGEMM_SIZE}`)
+      );
+      results.torchSgemm.push({ flops, sgemm: rate });
+    }
+    console.log(`round ${round + 1} of ${ROUNDS}, load ${results.loads.at(-1)!.toFixed(1)}`);
+  }
+  if (!flags["no-obs"]) results.obs = await worker.ask<JobTimes>("job obs");
+  await worker.close();
+  for (const child of Object.values(references)) await child?.close();
+  const last = results.passes.findLast(({ mode, torch }) => mode === "gram" && torch.float32);
+  if (last !== undefined) {
+    const { own, torch: { float32 } } = last;
+    const { energies, firsts } = float32;
+    results.difference = Math.max(
+      difference(own.energies, energies, energies),
+      difference(own.firsts, firsts, energies.map((energy) => energy / shape135M.ffnWidth)),
+    );
+  }
+  for (const mode of modes) {
+    results.peaks.push({
+      mode,
+      own: (await peakOf(openWorker(), mode))!,
+      float32: await peakOf(await openReference("float32"), mode),
+      bfloat16: await peakOf(await openReference("bfloat16"), mode),
+    });
+  }
+  return results;
+}
+
+try {
+  await prepare();
+  const results = await measure();
+  await writeResults(flags.out, results, {
+    counts: counts(shape135M, WINDOWS, LENGTH),
+    threads: Number(flags.threads),
+    rounds: ROUNDS,
+    versions,
+  });
+} finally {
+  await Deno.remove(folder, { recursive: true });
+}
