@@ -249,17 +249,17 @@ Deno.test("runBlocks() runs a range of blocks and reports each", async () => {
   });
 });
 
-Deno.test("Block.run() does not let memory grow over 1000 runs", async () => {
+Deno.test("Block.run() does not let memory grow over 3000 runs", async () => {
   await withModel({ ffnWidth: 512, hidden: 64 }, async (engine, model) => {
     const block = await engine.openBlock(firstBlock(model, "sums"));
     const hidden = randomStream(model, 4 * 64);
     for (let run = 0; run < 200; run++) await block.run(hidden, 4, 64);
     const before = Deno.memoryUsage().rss;
-    for (let run = 0; run < 1000; run++) await block.run(hidden, 4, 64);
+    for (let run = 0; run < 3000; run++) await block.run(hidden, 4, 64);
     await block.close();
     const grown = (Deno.memoryUsage().rss - before) / 2 ** 20;
-    // Kept outputs alone would be 65 MB.
-    assert(grown < 40, `memory grew by ${grown.toFixed(1)} MB`);
+    // Kept outputs alone would be 195 MB; what waits to be collected comes to 30 to 50.
+    assert(grown < 90, `memory grew by ${grown.toFixed(1)} MB`);
   });
 });
 
