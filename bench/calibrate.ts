@@ -5,17 +5,21 @@
  *
  *     deno run -A bench/calibrate.ts [--rounds N] [--threads N] [--python PATH] [--no-obs] [--out FILE]
  *
- * Rounds of all measurements follow each other, with a plain matrix product of ONNX Runtime (the library that the engine
- * uses) before and after each: what is reported are medians of ratios of neighbours, since other work on the machine
- * slows both. PATH is a Python with torch and transformers; without one, that part is left out.
+ * Rounds of all measurements follow each other, and a plain matrix product of ONNX Runtime (the library that the engine
+ * uses) runs after every third block: what is reported are medians of ratios of neighbours, since other work on the
+ * machine slows both. PATH is a Python with torch and transformers; without one, that part is left out.
  * @module
  */
 import { parseArgs } from "node:util";
-import { floats, openSession } from "../core/engine/runtime.ts";
-import { GraphBuilder } from "../core/onnx/graph.ts";
 import { Child } from "./calibrate/child.ts";
 import { counts } from "./calibrate/counts.ts";
-import { type JobTimes, type PassTimes, type Results, writeResults } from "./calibrate/results.ts";
+import {
+  type JobTimes,
+  type PassTimes,
+  type RatedPass,
+  type Results,
+  writeResults,
+} from "./calibrate/results.ts";
 import { shape135M, writeRandomModel } from "./random_model.ts";
 
 const { values: flags } = parseArgs({
@@ -30,8 +34,6 @@ const { values: flags } = parseArgs({
 const ROUNDS = Number(flags.rounds);
 const WINDOWS = 4;
 const LENGTH = 512;
-const SGEMM_SIZE = 2048;
-const SGEMM_RUNS = 4;
 
 const folder = await Deno.makeTempDir({ prefix: "gprune-calibrate-" });
 const paths = {
@@ -62,29 +64,6 @@ async function prepare(): Promise<void> {
   );
 }
 
-/** A large square product on the engine's library and threads: operations per second. */
-async function openSgemm(): Promise<() => Promise<number>> {
-  const size = [SGEMM_SIZE, SGEMM_SIZE];
-  const graph = new GraphBuilder();
-  const product = graph.node("MatMul", [
-    graph.input("a", "F32", size),
-    graph.input("b", "F32", size),
-  ]);
-  graph.output("c", product, "F32", size);
-  const session = await openSession(graph.bytes("sgemm"), "a product", {
-    threads: Number(flags.threads),
-    goal: "speed",
-  });
-  const numbers = Float32Array.from({ length: SGEMM_SIZE ** 2 }, (_, at) => Math.sin(at));
-  const feeds = { a: floats(numbers, size), b: floats(numbers, size) };
-  const outputs = { c: floats(new Float32Array(numbers.length), size) };
-  return async () => {
-    const start = performance.now();
-    for (let run = 0; run < SGEMM_RUNS; run++) await session.run(feeds, outputs);
-    return 2000 * SGEMM_RUNS * SGEMM_SIZE ** 3 / (performance.now() - start);
-  };
-}
-
 function openWorker(): Child {
   const script = new URL("calibrate_worker.ts", import.meta.url).pathname;
   const own = ["run", "-A", script, paths.model, paths.tokens, paths.text, flags.threads, folder];
@@ -107,10 +86,10 @@ let versions: Readonly<Record<string, string>> | undefined;
 const modes = ["sums", "gram"] as const;
 type Mode = typeof modes[number];
 
-/** The highest memory of a process that does nothing but passes of one kind. */
+/** The highest memory of a process that does nothing but one pass. */
 async function peakOf(child: Child | undefined, mode: Mode): Promise<number | undefined> {
   if (child === undefined) return undefined;
-  for (let pass = 0; pass < 3; pass++) await child.ask<PassTimes>(`pass ${mode}`);
+  await child.ask<PassTimes>(`pass ${mode}`);
   const { bytes } = await child.ask<{ readonly bytes: number }>("peak");
   await child.close();
   return bytes;
@@ -122,37 +101,27 @@ function difference(a: readonly number[], b: readonly number[], scale: readonly 
 }
 
 async function measure(): Promise<Results> {
-  const sgemm = await openSgemm();
   const worker = openWorker();
   const references = {
     float32: await openReference("float32"),
     bfloat16: await openReference("bfloat16"),
   };
   const results: Results = { passes: [], jobs: [], torchSgemm: [], loads: [], peaks: [] };
-  const between = async <T>(work: () => Promise<T>): Promise<readonly [T, number]> => {
-    const before = await sgemm();
-    const done = await work();
-    return [done, (before + await sgemm()) / 2];
-  };
   for (const mode of modes) await worker.ask(`pass ${mode}`);
   for (let round = 0; round < ROUNDS; round++) {
     results.loads.push(Deno.loadavg()[0]);
     for (const mode of modes) {
-      const [own, rate] = await between(() => worker.ask<PassTimes>(`pass ${mode}`));
+      const own = await worker.ask<RatedPass>(`rated ${mode}`);
       const torch: Record<string, PassTimes> = {};
       for (const [dataType, child] of Object.entries(references)) {
         if (child !== undefined) torch[dataType] = await child.ask<PassTimes>(`pass ${mode}`);
       }
-      results.passes.push({ mode, own, sgemm: rate, torch });
-      const [job, jobRate] = await between(() => worker.ask<JobTimes>(`job ${mode}`));
-      results.jobs.push({ mode, job, sgemm: jobRate });
+      results.passes.push({ mode, own, torch });
+      results.jobs.push({ mode, job: await worker.ask<JobTimes>(`job ${mode}`) });
     }
-    const child = references.float32;
-    if (child !== undefined) {
-      const [{ flops }, rate] = await between(() =>
-        child.ask<{ readonly flops: number }>(`sgemm ${SGEMM_SIZE}`)
-      );
-      results.torchSgemm.push({ flops, sgemm: rate });
+    const torch = await references.float32?.ask<{ readonly flops: number }>("sgemm 2048");
+    if (torch !== undefined) {
+      results.torchSgemm.push({ torch: torch.flops, onnx: results.passes.at(-1)!.own.sgemm });
     }
     console.log(`round ${round + 1} of ${ROUNDS}, load ${results.loads.at(-1)!.toFixed(1)}`);
   }

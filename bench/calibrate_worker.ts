@@ -4,6 +4,7 @@
  *
  * - `pass sums|gram`: the windows as one domain, none kept back, through all blocks; finished layers go to a folder, as
  *   `gprune calibrate` does it
+ * - `rated sums|gram`: the same, with plain products in between, whose time is left out and whose rate is told
  * - `job sums|gram|obs`: all that the command does, from the text to the written statistics, and a plan from them
  * - `peak`: the highest resident memory so far
  *
@@ -27,6 +28,7 @@ import { Checkpoint } from "../core/session/checkpoint.ts";
 import { MemoryPeak, Stopwatch } from "../core/session/setup.ts";
 import { domainOf } from "../core/text/domains.ts";
 import { windowsOf } from "../core/text/texts.ts";
+import { openSgemm, type Sgemm } from "./calibrate/sgemm.ts";
 
 /** Parts of a run that are timed by themselves. */
 type Stage = "tokenise" | "embed" | "weights" | "blocks" | "score" | "write" | "plan";
@@ -62,6 +64,7 @@ function timed(watch: Stopwatch<Stage>): Engine {
     openBlock: async (specification) => {
       const block = await watch.time("weights", () => engine.openBlock(specification));
       return {
+        ...block,
         run: (...inputs) => watch.time("blocks", () => block.run(...inputs)),
         close: () => watch.time("weights", () => block.close()),
       };
@@ -76,7 +79,10 @@ async function keeper(watch: Stopwatch<Stage>) {
     watch.time("write", () => checkpoint.writeLayer(layer, statistics));
 }
 
-async function pass(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
+/** Blocks between two products. */
+const EVERY = 3;
+
+async function pass(mode: Mode, sgemm?: Sgemm): Promise<Readonly<Record<string, unknown>>> {
   const watch = new Stopwatch<Stage>();
   const keep = await keeper(watch);
   const energies: number[] = [];
@@ -85,16 +91,20 @@ async function pass(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const domains = [{ name: "text", calibration: windows, heldOut: [] }];
   await collect(timed(watch), model, domains, {
     gram: mode === "gram",
-    onLayer: (layer, statistics) => {
+    onLayer: async (layer, statistics) => {
       for (const structure of STRUCTURES) {
         const [{ sumOfSquares, gram }] = statistics[structure].domains;
         energies.push(sumOfSquares.reduce((a, b) => a + b, 0));
         if (gram !== undefined) firsts.push((gram as MemoryTensor).data[1]);
       }
-      return keep(layer, statistics);
+      const kept = await keep(layer, statistics);
+      if (layer % EVERY === 0) await sgemm?.run();
+      return kept;
     },
   });
-  return { ...timesOf(watch, start), energies, firsts };
+  const times = timesOf(watch, start);
+  const seconds = times.seconds - (sgemm?.seconds() ?? 0);
+  return { ...times, seconds, sgemm: sgemm?.rate(), energies, firsts };
 }
 
 async function job(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
@@ -132,10 +142,13 @@ function timesOf(watch: Stopwatch<Stage>, start: number) {
   };
 }
 
+let sgemm: Sgemm | undefined;
 for await (const line of createInterface({ input: process.stdin })) {
   const [order, mode] = line.split(" ") as [string, Mode];
   const answer = order === "pass"
     ? await pass(mode)
+    : order === "rated"
+    ? await pass(mode, sgemm ??= await openSgemm(Number(threads)))
     : order === "job"
     ? await job(mode)
     : { bytes: peak.bytes };

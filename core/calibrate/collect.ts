@@ -9,7 +9,6 @@ import { weightNorms } from "./weight_norms.ts";
 import { ActivationStore } from "../engine/activations.ts";
 import { inBatches, joinWindows } from "../engine/batches.ts";
 import { StateLostError } from "../errors.ts";
-import { Scratch } from "../engine/scratch.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
@@ -86,12 +85,11 @@ async function collectLayers(
   const store = await embed(engine, model, batches);
   const total = model.architecture.layers.length *
     batches.reduce((sum, { windows }) => sum + windows.length * windows[0].length, 0);
-  const scratch = new Scratch();
   let done = 0;
   try {
     for (let layer = 0; layer < model.architecture.layers.length; layer++) {
       const finished = options.finished?.get(layer);
-      const pass = { engine, model, layer, domains, batches, store, scratch };
+      const pass = { engine, model, layer, domains, batches, store };
       const statistics = await runLayer(pass, {
         ...options,
         gram: options.gram && finished === undefined,
@@ -140,8 +138,6 @@ interface LayerPass {
   readonly domains: readonly DomainWindows[];
   readonly batches: readonly Batch[];
   readonly store: ActivationStore<Stream>;
-  /** Arrays for the layer's weights. */
-  readonly scratch: Scratch;
 }
 
 async function runLayer(
@@ -151,7 +147,7 @@ async function runLayer(
     readonly onBatch: (tokens: number, name: string) => Promise<void>;
   },
 ): Promise<LayerStatistics> {
-  const { engine, model, layer, domains, batches, store, scratch } = pass;
+  const { engine, model, layer, domains, batches, store } = pass;
   const { architecture } = model;
   const shape = architecture.layers[layer];
   const tensors = blockTensors(model, layer);
@@ -173,6 +169,7 @@ async function runLayer(
     capture: options.gram ? "gram" : "sums",
   });
   let current: Batch | undefined;
+  let norms: ReturnType<typeof weightNorms>;
   const passage = openPassage(block, (more) => {
     for (const structure of STRUCTURES) sums[structure].add(more[structure]);
   });
@@ -191,10 +188,10 @@ async function runLayer(
     }
     await passage.flush();
     if (current !== undefined) finish(current);
+    norms = weightNorms(architecture, shape, block.weights ?? tensors);
   } finally {
     await block.close();
   }
-  const norms = weightNorms(model, layer, scratch);
   const nothing = () => resultsOf(fresh());
   return structuresOf((structure): KindStatistics => {
     const results = domains.map((_, d) => (summed[d] ?? nothing())[structure]);

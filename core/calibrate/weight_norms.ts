@@ -2,48 +2,38 @@
  * What weights alone say about channels.
  * @module
  */
-import type { Scratch } from "../engine/scratch.ts";
-import { numberCount } from "../model/number_formats.ts";
-import { blockTensors } from "../model/open.ts";
-import { isView, readTensorIntoSync } from "../model/tensor_reader.ts";
-import type { Model, Structure, Tensor } from "../model/types.ts";
+import { readTensorSync } from "../model/tensor_reader.ts";
+import type { Architecture, BlockTensors, LayerShape, Structure, Tensor } from "../model/types.ts";
 import type { WeightNorms } from "./types.ts";
 
 /**
  * Norms of the weights around the channels of one layer.
  *
- * @param model The model
- * @param layer Counted from 0
- * @param scratch Lends arrays for the weights
+ * @param architecture The model's description
+ * @param shape The layer's sizes
+ * @param tensors The layer's tensors
  * @returns Norms for FFN neurons, and for the channels of attention
  * @throws {ModelError} if a weight cannot be read
  */
 export function weightNorms(
-  model: Model,
-  layer: number,
-  scratch: Scratch,
+  { headSize }: Architecture,
+  { queryHeads, keyValueHeads }: LayerShape,
+  tensors: BlockTensors,
 ): Readonly<Record<Structure, WeightNorms>> {
-  const tensors = blockTensors(model, layer);
-  const lent: Float32Array[] = [];
   const read = (tensor: Tensor): Matrix => {
     const [rows, columns] = tensor.shape;
-    if (!isView(tensor)) return { rows, columns, data: tensor.data };
-    const data = scratch.take(numberCount(tensor.shape));
-    lent.push(data);
-    return { rows, columns, data: readTensorIntoSync(tensor, data) };
+    return { rows, columns, data: readTensorSync(tensor) };
   };
   const gateTensor = tensors.get("gate_proj.weight");
   const gate = gateTensor && rowNorms(read(gateTensor));
   const up = rowNorms(read(tensors.get("up_proj.weight")!));
   const value = rowNorms(read(tensors.get("v_proj.weight")!));
-  const { headSize, layers } = model.architecture;
-  const { queryHeads, keyValueHeads } = layers[layer];
   const queriesPerGroup = queryHeads / keyValueHeads;
   const valueOfChannel = Float64Array.from({ length: queryHeads * headSize }, (_, channel) => {
     const group = Math.floor(channel / headSize / queriesPerGroup);
     return value[group * headSize + channel % headSize];
   });
-  const norms = {
+  return {
     ffn: {
       ...columnNorms(read(tensors.get("down_proj.weight")!)),
       rowNorm: up.map((norm, j) => norm * (gate?.[j] ?? 1)),
@@ -53,8 +43,6 @@ export function weightNorms(
       rowNorm: valueOfChannel,
     },
   };
-  scratch.giveBack(lent);
-  return norms;
 }
 
 interface Matrix {

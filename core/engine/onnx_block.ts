@@ -43,6 +43,7 @@ export async function openBlock(
   const weights = weightFeeds(BLOCK_NAME, specification.tensors);
   const places = sumPlaces(specification, take);
   return {
+    weights: specification.tensors,
     run: async (hidden, batch, length) => {
       checkHidden(hidden, batch, length, specification);
       const rotations = surroundings.rotations(length);
