@@ -9,7 +9,7 @@ import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, openSession, type Session } from "./runtime.ts";
 import type { Scratch } from "./scratch.ts";
 import type { SharedSessions } from "./shared_sessions.ts";
-import type { Block, BlockSpecification, BlockSums } from "./types.ts";
+import type { Block, BlockSpecification } from "./types.ts";
 import { goalOf, mappableTensors, readTensorsSync, rootFolder, weightFeeds } from "./weights.ts";
 
 /** Bytes of attention scores that one run may make; larger batches are run in parts. */

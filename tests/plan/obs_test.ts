@@ -2,7 +2,7 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/as
 import fc from "fast-check";
 import { CancelledError, PlanError, StatisticsError } from "../../core/errors.ts";
 import { equalUnits, errorsAlongOrder, obsOrder } from "../../core/plan/obs.ts";
-import { balancedGram } from "../../core/linear/gram.ts";
+import { balancedGram, balancedGramInFloat32 } from "../../core/linear/gram.ts";
 import {
   assertClose,
   naiveEnergy,
@@ -158,6 +158,19 @@ Deno.test("balancedGram() gives every domain the same energy, whatever its lengt
   assertEquals(balancedGram([quiet, loud], [3, 0], 2), Float64Array.of(0.5, 0, 0, 1.5));
   const silent = { gram: new Float32Array(4), tokens: 5 };
   assertEquals(balancedGram([quiet, silent], [0.5, 0.5], 2), Float64Array.of(0.5, 0, 0, 1.5));
+});
+
+Deno.test("balancedGramInFloat32() is balancedGram(), rounded", () => {
+  const n = 70;
+  const domain = (seed: number) => ({
+    gram: Float32Array.from({ length: n * n }, (_, at) => Math.sin(seed * (at + 1)) + 2),
+    tokens: 5,
+  });
+  const domains = [domain(1), domain(2), domain(3)];
+  assertEquals(
+    balancedGramInFloat32(domains, [1, 2, 0.3], n),
+    Float32Array.from(balancedGram(domains, [1, 2, 0.3], n)),
+  );
 });
 
 Deno.test("balancedGram() does not depend on the order of domains", () => {
