@@ -75,7 +75,7 @@ async function openReference(dataType: "float32" | "bfloat16"): Promise<Child | 
   const own = [script, paths.model, paths.tokens, flags.threads, dataType];
   try {
     const child = new Child(flags.python, own, { OMP_NUM_THREADS: flags.threads });
-    versions ??= await child.read<Readonly<Record<string, string>>>(dataType);
+    versions = await child.read<Readonly<Record<string, string>>>(dataType);
     return child;
   } catch (error) {
     console.warn(`Without PyTorch (${dataType}): ${(error as Error).message}`);
@@ -100,13 +100,34 @@ function difference(a: readonly number[], b: readonly number[], scale: readonly 
   return Math.max(...a.map((value, at) => Math.abs(value - b[at]) / scale[at]));
 }
 
-async function measure(): Promise<Results> {
+/** The greatest difference from PyTorch's sums in float32. */
+function compare(results: Results): void {
+  const last = results.passes.findLast(({ mode, torch }) => mode === "gram" && torch.float32);
+  if (last !== undefined) {
+    const { own, torch: { float32 } } = last;
+    const { energies, firsts } = float32;
+    results.difference = Math.max(
+      difference(own.energies, energies, energies),
+      difference(own.firsts, firsts, energies.map((energy) => energy / shape135M.ffnWidth)),
+    );
+  }
+}
+
+async function measure(onRound: (results: Results) => Promise<void>): Promise<void> {
+  const results: Results = { passes: [], jobs: [], torchSgemm: [], loads: [], peaks: [] };
+  for (const mode of modes) {
+    results.peaks.push({
+      mode,
+      own: (await peakOf(openWorker(), mode))!,
+      float32: await peakOf(await openReference("float32"), mode),
+      bfloat16: await peakOf(await openReference("bfloat16"), mode),
+    });
+  }
   const worker = openWorker();
   const references = {
     float32: await openReference("float32"),
     bfloat16: await openReference("bfloat16"),
   };
-  const results: Results = { passes: [], jobs: [], torchSgemm: [], loads: [], peaks: [] };
   for (const mode of modes) await worker.ask(`pass ${mode}`);
   for (let round = 0; round < ROUNDS; round++) {
     results.loads.push(Deno.loadavg()[0]);
@@ -123,40 +144,28 @@ async function measure(): Promise<Results> {
     if (torch !== undefined) {
       results.torchSgemm.push({ torch: torch.flops, onnx: results.passes.at(-1)!.own.sgemm });
     }
+    compare(results);
+    await onRound(results);
     console.log(`round ${round + 1} of ${ROUNDS}, load ${results.loads.at(-1)!.toFixed(1)}`);
   }
-  if (!flags["no-obs"]) results.obs = await worker.ask<JobTimes>("job obs");
+  if (!flags["no-obs"]) {
+    results.obs = await worker.ask<JobTimes>("job obs");
+    await onRound(results);
+  }
   await worker.close();
   for (const child of Object.values(references)) await child?.close();
-  const last = results.passes.findLast(({ mode, torch }) => mode === "gram" && torch.float32);
-  if (last !== undefined) {
-    const { own, torch: { float32 } } = last;
-    const { energies, firsts } = float32;
-    results.difference = Math.max(
-      difference(own.energies, energies, energies),
-      difference(own.firsts, firsts, energies.map((energy) => energy / shape135M.ffnWidth)),
-    );
-  }
-  for (const mode of modes) {
-    results.peaks.push({
-      mode,
-      own: (await peakOf(openWorker(), mode))!,
-      float32: await peakOf(await openReference("float32"), mode),
-      bfloat16: await peakOf(await openReference("bfloat16"), mode),
-    });
-  }
-  return results;
 }
 
 try {
   await prepare();
-  const results = await measure();
-  await writeResults(flags.out, results, {
-    counts: counts(shape135M, WINDOWS, LENGTH),
-    threads: Number(flags.threads),
-    rounds: ROUNDS,
-    versions,
-  });
+  // After every round, so that a run that is cut off leaves what it has.
+  await measure((results) =>
+    writeResults(flags.out, results, {
+      counts: counts(shape135M, WINDOWS, LENGTH),
+      threads: Number(flags.threads),
+      versions,
+    })
+  );
 } finally {
   await Deno.remove(folder, { recursive: true });
 }

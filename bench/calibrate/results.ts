@@ -61,8 +61,6 @@ export interface Conditions {
   readonly counts: Counts;
   /** Threads of all that is measured. */
   readonly threads: number;
-  /** Rounds. */
-  readonly rounds: number;
   /** Of PyTorch and transformers. */
   readonly versions?: Readonly<Record<string, string>>;
 }
@@ -209,7 +207,7 @@ export async function writeResults(
   results: Results,
   conditions: Conditions,
 ): Promise<void> {
-  const { counts, threads, rounds, versions } = conditions;
+  const { counts, threads, versions } = conditions;
   const giga = (count: number) => (count / 1e9).toFixed(1);
   const sgemm = results.passes.map(({ own }) => own.sgemm / 1e9);
   const torch = results.torchSgemm.map(({ torch, onnx }) => torch / onnx);
@@ -221,7 +219,7 @@ Written by \`deno run -A bench/calibrate.ts\` on ${
     versions === undefined
       ? ""
       : `, PyTorch ${versions.torch}, transformers ${versions.transformers}`
-  }. ${rounds} rounds; processes that wanted the processor at their starts: ${
+  }. ${results.loads.length} rounds; processes that wanted the processor at their starts: ${
     results.loads.map((load) => load.toFixed(1)).join(", ")
   } (this bench is one of them). Medians, and in brackets the quarter and three quarters of the way.
 
@@ -267,5 +265,4 @@ kept back, 4 × 512 tokens in all.
 ${stageTable(results, conditions)}
 `;
   await Deno.writeTextFile(path, text);
-  console.log(text);
 }
