@@ -68,7 +68,11 @@ export interface Conditions {
 /** The middle of some numbers, and the quarter and three quarters of the way. */
 function spread(values: readonly number[]): readonly [low: number, middle: number, high: number] {
   const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))];
+  const at = (share: number) => {
+    const place = share * (sorted.length - 1), below = Math.floor(place);
+    const above = sorted[Math.ceil(place)];
+    return sorted[below] + (place - below) * (above - sorted[below]);
+  };
   return [at(0.25), at(0.5), at(0.75)];
 }
 
