@@ -10,7 +10,7 @@ import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
-import type { MemoryTensor, Model, Tensor } from "../model/types.ts";
+import type { BlockTensors, MemoryTensor, Model, Tensor } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 import { type GramPlace, LayerSums, unitAccumulators } from "./layer_sums.ts";
@@ -69,8 +69,8 @@ export async function collect(
       const sums = new LayerSums(model, layer, units, options);
       return {
         add: (unit, part) => sums.add(unit, part),
-        finish: async () => {
-          const statistics = await sums.result();
+        finish: async (weights) => {
+          const statistics = sums.result(weights);
           layers[layer] = await options.onLayer?.(layer, statistics) ?? statistics;
         },
       };
@@ -83,8 +83,12 @@ export async function collect(
 export interface LayerSink {
   /** Takes the sums of a unit; units come in their order. */
   add(unit: SumUnit, sums: UnitSums): Promise<void> | void;
-  /** Called after the last unit. */
-  finish(): Promise<void>;
+  /**
+   * Called after the last unit, while the layer's block is open.
+   *
+   * @param weights The layer's tensors, in memory where the engine has read them
+   */
+  finish(weights: BlockTensors): Promise<void>;
 }
 
 /** Options of {@linkcode collectUnits}. */
@@ -163,7 +167,6 @@ async function collectLayers(
           await breathe(options.signal);
         },
       });
-      await sink?.finish();
       finished.add(layer);
     }
   } finally {
@@ -216,10 +219,11 @@ async function runLayer(
   const { sink } = options;
   const gram = options.gram && sink !== undefined;
   const fresh = () => unitAccumulators(architecture, layer, { gram });
+  const tensors = blockTensors(model, layer);
   const block = await engine.openBlock({
     architecture,
     shape,
-    tensors: blockTensors(model, layer),
+    tensors,
     capture: gram ? "gram" : "sums",
   });
   announceBlock(engine, model, layer + 1);
@@ -242,6 +246,7 @@ async function runLayer(
       await options.onBatch(windows.length * length, unit.domain);
       if (batches[index + 1]?.unit !== unit) await closeUnit(unit);
     }
+    await sink?.finish(block.weights ?? tensors);
   } finally {
     await block.close();
   }

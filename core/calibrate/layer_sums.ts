@@ -7,7 +7,14 @@ import { StatisticsError } from "../errors.ts";
 import { discard } from "../linear/discard.ts";
 import { GramBalance } from "../linear/gram.ts";
 import { readTensor } from "../model/tensor_reader.ts";
-import type { Architecture, MemoryTensor, Model, Structure, Tensor } from "../model/types.ts";
+import type {
+  Architecture,
+  BlockTensors,
+  MemoryTensor,
+  Model,
+  Structure,
+  Tensor,
+} from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
 import { SumAccumulator } from "./sums.ts";
 import type { DomainSums, KindStatistics, LayerStatistics } from "./types.ts";
@@ -105,8 +112,10 @@ export class LayerSums {
       const { gram: tensor, ...rest } = sums[structure];
       const gram = tensor && await readTensor(tensor);
       if (!unit.heldOut) this.#domain[structure].add({ ...rest, gram });
-      else if (gram !== undefined) this.#heldOut?.[structure].add(gram, rest.tokens, 1);
-      discard(gram);
+      else if (gram !== undefined) {
+        this.#heldOut?.[structure].add(gram, rest.tokens, 1);
+        discard(gram);
+      }
     }
     if (unit.heldOut || following?.domain === unit.domain && !following.heldOut) return;
     // Domains too short to keep a window back are judged on the windows that were summed.
@@ -116,11 +125,14 @@ export class LayerSums {
   /**
    * The statistics, once all units are added.
    *
+   * @param weights The layer's tensors
    * @returns Sums by domain, and what the weights say
+   * @throws {ModelError} if a weight cannot be read
    */
-  async result(): Promise<LayerStatistics> {
-    const norms = await weightNorms(this.#model, this.#layer);
-    const channels = channelsOf(this.#model.architecture, this.#layer);
+  result(weights: BlockTensors): LayerStatistics {
+    const { architecture } = this.#model;
+    const norms = weightNorms(architecture, architecture.layers[this.#layer], weights);
+    const channels = channelsOf(architecture, this.#layer);
     return ofStructures((structure): KindStatistics => ({
       domains: this.#summed.map((sums) => sums[structure]),
       weights: norms[structure],

@@ -89,7 +89,7 @@ export async function saveStatistics(statistics: Statistics, path: string): Prom
     tokenEntry(`windows.${name}.calibration`, calibration),
     tokenEntry(`windows.${name}.heldOut`, heldOut),
   ]);
-  await writeSafetensors(path, [...tokens, ...entries], { metadata });
+  await writeSafetensors(path, [...tokens, ...entries], { metadata, hash: false });
 }
 
 /**

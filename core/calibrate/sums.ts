@@ -12,8 +12,12 @@ import type { DomainSums } from "./types.ts";
 export class SumAccumulator {
   readonly #sum: Float64Array;
   readonly #sumOfSquares: Float64Array;
-  readonly #gram: Float64Array | undefined;
   readonly #channels: number;
+  readonly #hasGram: boolean;
+  /** The Gram matrix of the first batch, which is all there is while no other comes. */
+  #first: Float32Array | undefined;
+  /** Gram matrices of several batches. */
+  #gram: Float64Array | undefined;
   #tokens = 0;
 
   /**
@@ -26,13 +30,13 @@ export class SumAccumulator {
     this.#channels = channels;
     this.#sum = new Float64Array(channels);
     this.#sumOfSquares = new Float64Array(channels);
-    this.#gram = options.gram ? new Float64Array(channels * channels) : undefined;
+    this.#hasGram = options.gram;
   }
 
   /**
    * Adds a batch.
    *
-   * @param part The batch's sums
+   * @param part The batch's sums; its Gram matrix is taken over: it is kept, or freed once it is added
    */
   add(part: ChannelSums): void {
     this.#tokens += part.tokens;
@@ -40,10 +44,17 @@ export class SumAccumulator {
       this.#sum[j] += part.sum[j];
       this.#sumOfSquares[j] += part.sumOfSquares[j];
     }
-    const gram = this.#gram, more = part.gram;
-    if (gram !== undefined && more !== undefined) {
-      for (let i = 0; i < gram.length; i++) gram[i] += more[i];
+    const more = part.gram;
+    if (!this.#hasGram || more === undefined) return;
+    if (this.#gram === undefined && this.#first === undefined) {
+      this.#first = more;
+      return;
     }
+    const gram = this.#gram ??= Float64Array.from(this.#first!);
+    discard(this.#first);
+    this.#first = undefined;
+    for (let i = 0; i < gram.length; i++) gram[i] += more[i];
+    discard(more);
   }
 
   /**
@@ -52,18 +63,21 @@ export class SumAccumulator {
    * @returns The sums; the Gram matrix in float32
    */
   result(): DomainSums {
+    const { length } = this.#sum;
     return {
       tokens: this.#tokens,
       sum: this.#sum,
       sumOfSquares: this.#sumOfSquares,
-      gram: this.#gram === undefined ? undefined : {
-        shape: [this.#channels, this.#channels],
-        data: new Float32Array(this.#gram),
-      },
+      gram: this.#hasGram
+        ? {
+          shape: [length, length],
+          data: this.#first ?? new Float32Array(this.#gram ?? new Float64Array(length * length)),
+        }
+        : undefined,
     };
   }
 
-  /** Frees the Gram matrix; results that were taken before stay. */
+  /** Frees what only the accumulator holds; results that were taken before stay. */
   close(): void {
     discard(this.#gram);
   }

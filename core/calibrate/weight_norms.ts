@@ -2,73 +2,93 @@
  * What weights alone say about channels.
  * @module
  */
-import { blockTensors } from "../model/open.ts";
-import { readTensor } from "../model/tensor_reader.ts";
-import type { BlockRole, BlockTensors, Model, Structure } from "../model/types.ts";
+import { readTensorSync } from "../model/tensor_reader.ts";
+import type { Architecture, BlockTensors, LayerShape, Structure, Tensor } from "../model/types.ts";
 import type { WeightNorms } from "./types.ts";
 
 /**
  * Norms of the weights around the channels of one layer.
  *
- * @param model The model
- * @param layer Counted from 0
+ * @param architecture The model's description
+ * @param shape The layer's sizes
+ * @param tensors The layer's tensors
  * @returns Norms for FFN neurons, and for the channels of attention
+ * @throws {ModelError} if a weight cannot be read
  */
-export async function weightNorms(
-  model: Model,
-  layer: number,
-): Promise<Readonly<Record<Structure, WeightNorms>>> {
-  const tensors = blockTensors(model, layer);
-  const { headSize, layers } = model.architecture;
-  const { queryHeads, keyValueHeads } = layers[layer];
-  const gate = await rowNorms(tensors, "gate_proj.weight");
-  const up = await rowNorms(tensors, "up_proj.weight");
-  const value = await rowNorms(tensors, "v_proj.weight");
+export function weightNorms(
+  { headSize }: Architecture,
+  { queryHeads, keyValueHeads }: LayerShape,
+  tensors: BlockTensors,
+): Readonly<Record<Structure, WeightNorms>> {
+  const read = (tensor: Tensor): Matrix => {
+    const [rows, columns] = tensor.shape;
+    return { rows, columns, data: readTensorSync(tensor) };
+  };
+  const gateTensor = tensors.get("gate_proj.weight");
+  const gate = gateTensor && rowNorms(read(gateTensor));
+  const up = rowNorms(read(tensors.get("up_proj.weight")!));
+  const value = rowNorms(read(tensors.get("v_proj.weight")!));
   const queriesPerGroup = queryHeads / keyValueHeads;
   const valueOfChannel = Float64Array.from({ length: queryHeads * headSize }, (_, channel) => {
     const group = Math.floor(channel / headSize / queriesPerGroup);
-    return value![group * headSize + channel % headSize];
+    return value[group * headSize + channel % headSize];
   });
   return {
     ffn: {
-      ...await columnNorms(tensors, "down_proj.weight"),
-      rowNorm: up!.map((norm, j) => norm * (gate?.[j] ?? 1)),
+      ...columnNorms(read(tensors.get("down_proj.weight")!)),
+      rowNorm: up.map((norm, j) => norm * (gate?.[j] ?? 1)),
     },
-    heads: { ...await columnNorms(tensors, "o_proj.weight"), rowNorm: valueOfChannel },
+    heads: {
+      ...columnNorms(read(tensors.get("o_proj.weight")!)),
+      rowNorm: valueOfChannel,
+    },
   };
 }
 
-async function rowNorms(
-  tensors: BlockTensors,
-  role: BlockRole,
-): Promise<Float64Array | undefined> {
-  const tensor = tensors.get(role);
-  if (tensor === undefined) return undefined;
-  const [rows, columns] = tensor.shape;
-  const data = await readTensor(tensor);
-  return Float64Array.from({ length: rows }, (_, row) => {
-    let sum = 0;
-    for (let at = row * columns; at < (row + 1) * columns; at++) sum += data[at] * data[at];
-    return Math.sqrt(sum);
-  });
+interface Matrix {
+  readonly rows: number;
+  readonly columns: number;
+  /** Row-major. */
+  readonly data: Float32Array;
 }
 
-async function columnNorms(
-  tensors: BlockTensors,
-  role: BlockRole,
-): Promise<Pick<WeightNorms, "columnNorm" | "columnMeanAbsolute">> {
-  const tensor = tensors.get(role)!;
-  const [rows, columns] = tensor.shape;
-  const data = await readTensor(tensor);
+/** Four sums go on side by side: one alone waits for itself at every number. */
+function rowNorms({ rows, columns, data }: Matrix): Float64Array {
+  const norms = new Float64Array(rows);
+  for (let row = 0; row < rows; row++) {
+    const end = (row + 1) * columns;
+    let a = 0, b = 0, c = 0, d = 0;
+    let at = row * columns;
+    for (; at + 4 <= end; at += 4) {
+      a += data[at] * data[at];
+      b += data[at + 1] * data[at + 1];
+      c += data[at + 2] * data[at + 2];
+      d += data[at + 3] * data[at + 3];
+    }
+    for (; at < end; at++) a += data[at] * data[at];
+    norms[row] = Math.sqrt(a + b + (c + d));
+  }
+  return norms;
+}
+
+/** Rows go in pairs, so that sums are fetched and put back half as often. */
+function columnNorms(
+  { rows, columns, data }: Matrix,
+): Pick<WeightNorms, "columnNorm" | "columnMeanAbsolute"> {
   const squares = new Float64Array(columns);
   const absolutes = new Float64Array(columns);
-  for (let row = 0; row < rows; row++) {
-    const start = row * columns;
+  for (let row = 0; row + 1 < rows; row += 2) {
+    const first = row * columns, second = first + columns;
     for (let column = 0; column < columns; column++) {
-      const weight = data[start + column];
-      squares[column] += weight * weight;
-      absolutes[column] += Math.abs(weight);
+      const a = data[first + column], b = data[second + column];
+      squares[column] += a * a + b * b;
+      absolutes[column] += Math.abs(a) + Math.abs(b);
     }
+  }
+  for (let column = 0; column < columns && rows % 2 === 1; column++) {
+    const weight = data[(rows - 1) * columns + column];
+    squares[column] += weight * weight;
+    absolutes[column] += Math.abs(weight);
   }
   return {
     columnNorm: squares.map(Math.sqrt),

@@ -5,7 +5,7 @@
 import { layerAttention, type SequenceValues } from "../onnx/attention.ts";
 import { addBlock, type BlockValues } from "../onnx/block.ts";
 import { GraphBuilder, type Value } from "../onnx/graph.ts";
-import { addCross, addGram, addSums } from "../onnx/sums.ts";
+import { addCross, addGram, addGramTiles, addSum, addSumOfSquares } from "../onnx/sums.ts";
 import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, integers, shortIntegers } from "./runtime.ts";
 import type { Structure } from "../model/types.ts";
@@ -31,8 +31,6 @@ interface LoneBlock {
   readonly block: BlockValues;
   /** The residual stream before the block, `[texts * tokens, hidden]`. */
   readonly stream: Value;
-  /** Gives a stream the axes of the input again. */
-  readonly unflatten: (value: Value) => Value;
 }
 
 function loneBlock(
@@ -41,7 +39,7 @@ function loneBlock(
 ): LoneBlock {
   const { hiddenSize, headSize } = architecture;
   const graph = new GraphBuilder();
-  const input = graph.input("hidden", "F32", ["batch", "length", hiddenSize]);
+  const stream = graph.input("hidden", "F32", ["tokens", hiddenSize]);
   const sequence = {
     dimensions: graph.input("dimensions", "I64", [3]),
     ...rotationInputs(graph, architecture, shape),
@@ -54,7 +52,6 @@ function loneBlock(
     key: graph.input("pastKey", "F32", cacheShape("past")),
     value: graph.input("pastValue", "F32", cacheShape("past")),
   };
-  const stream = graph.node("Reshape", [input, graph.integers([-1, hiddenSize])]);
   const block = addBlock(graph, {
     name: BLOCK_NAME,
     architecture,
@@ -68,8 +65,7 @@ function loneBlock(
     graph.output("presentKey", block.present.key, "F32", cacheShape("present"));
     graph.output("presentValue", block.present.value, "F32", cacheShape("present"));
   }
-  const unflatten = (value: Value) => graph.node("Reshape", [value, sequence.dimensions]);
-  return { graph, block, stream, unflatten };
+  return { graph, block, stream };
 }
 
 /** A lone block has one pair of tables, whichever its rotation is; none where it rotates nothing. */
@@ -100,15 +96,16 @@ export function blockGraph(
   attention: "whole" | "cached",
 ): Uint8Array {
   const { architecture: { hiddenSize }, capture } = specification;
-  const { graph, block, unflatten } = loneBlock(specification, attention);
-  const streamShape = ["batch", "length", hiddenSize];
-  graph.output("outputHidden", unflatten(block.hidden), "F32", streamShape);
-  if (capture === "middle") graph.output("middle", unflatten(block.middle), "F32", streamShape);
+  const { graph, block } = loneBlock(specification, attention);
+  const streamShape = ["tokens", hiddenSize];
+  graph.output("outputHidden", block.hidden, "F32", streamShape);
+  if (capture === "middle") graph.output("middle", block.middle, "F32", streamShape);
   if (capture === "sums" || capture === "gram") {
     const ones = graph.input("ones", "F32", [1, "tokens"]);
     for (const { name, value, channels } of captured(specification, block)) {
-      addSums(graph, name, value, ones, channels);
-      if (capture === "gram") addGram(graph, name, value, channels);
+      addSum(graph, name, value, ones, channels);
+      if (capture === "gram") addGramTiles(graph, name, value, channels);
+      else addSumOfSquares(graph, name, value, ones, channels);
     }
   }
   return graph.bytes("block");
@@ -155,7 +152,8 @@ export function runFeeds(
 ): Readonly<Record<string, Feed>> {
   const total = past + length;
   return {
-    hidden: floats(hidden, [batch, length, hidden.length / batch / length]),
+    // All texts' tokens one after the other: taking the axes apart would copy the stream.
+    hidden: floats(hidden, [batch * length, hidden.length / batch / length]),
     dimensions: integers([batch, length, -1]),
     ...rotations,
     position: integers([past]),

@@ -5,7 +5,7 @@
  */
 import { EngineError } from "../errors.ts";
 import { outerTensor } from "../model/open.ts";
-import { readRows, readTensor } from "../model/tensor_reader.ts";
+import { openRows, readRows, readTensor } from "../model/tensor_reader.ts";
 import type { Model } from "../model/types.ts";
 import { ordinaryLimits } from "./memory.ts";
 import type { Embedding, TextPlace } from "./types.ts";
@@ -27,29 +27,35 @@ export async function openEmbedding(
   const tensor = outerTensor(model, "embedding.weight");
   const small = 4 * vocabularySize * hiddenSize <= tableBytes;
   let table = small ? await readTensor(tensor) : undefined;
+  let file = small ? undefined : openRows(tensor);
+  const readRow = (token: number, target: Float32Array) => {
+    if (table === undefined) (file ??= openRows(tensor)).read(token, target);
+    else target.set(table.subarray(token * hiddenSize, (token + 1) * hiddenSize));
+  };
+  const lookUp = (tokens: ArrayLike<number>, at?: TextPlace) => {
+    checkTokens(tokens, vocabularySize);
+    const rows = new Float32Array(tokens.length * hiddenSize);
+    // Where each token has been put already.
+    const places = new Map<number, number>();
+    for (let index = 0; index < tokens.length; index++) {
+      const place = index * hiddenSize, known = places.get(tokens[index]);
+      if (known !== undefined) rows.copyWithin(place, known, known + hiddenSize);
+      else readRow(tokens[index], rows.subarray(place, place + hiddenSize));
+      places.set(tokens[index], place);
+    }
+    if (embeddingScale !== undefined) {
+      const scale = Math.fround(embeddingScale);
+      for (let index = 0; index < rows.length; index++) rows[index] *= scale;
+    }
+    if (positions !== undefined) addPositions(rows, tokens.length, positions, model, at);
+    return rows;
+  };
   return {
-    lookup: async (tokens, at) => {
-      checkTokens(tokens, vocabularySize);
-      const rows = new Float32Array(tokens.length * hiddenSize);
-      const known = new Map<number, Float32Array>();
-      for (let index = 0; index < tokens.length; index++) {
-        const token = tokens[index];
-        let row = table?.subarray(token * hiddenSize, (token + 1) * hiddenSize) ?? known.get(token);
-        if (row === undefined) {
-          row = await readRows(tensor, token, 1);
-          known.set(token, row);
-        }
-        rows.set(row, index * hiddenSize);
-      }
-      if (embeddingScale !== undefined) {
-        const scale = Math.fround(embeddingScale);
-        for (let index = 0; index < rows.length; index++) rows[index] *= scale;
-      }
-      if (positions !== undefined) addPositions(rows, tokens.length, positions, model, at);
-      return rows;
-    },
+    lookup: (tokens, at) => new Promise((resolve) => resolve(lookUp(tokens, at))),
     close: () => {
       table = undefined;
+      file?.close();
+      file = undefined;
       positions = undefined;
       return Promise.resolve();
     },

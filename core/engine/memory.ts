@@ -22,6 +22,11 @@ export interface MemoryLimits {
   readonly convertedBytes: number;
   /** Bytes of the embedding in float32 up to which it is read into memory. */
   readonly tableBytes: number;
+  /**
+   * Bytes of the Gram matrices of one layer, all domains together, up to which they stay in memory until the layer is
+   * finished; past it each goes to the disk at once, which costs writing it twice. It changes no number.
+   */
+  readonly gramBytes: number;
   /** Bytes of the output head in float32 that are worked on at a time. */
   readonly headBytes: number;
 }
@@ -36,7 +41,9 @@ export const ordinaryLimits: MemoryLimits = {
   batchTokens: 4096,
   scoreBytes: 256 * MEBIBYTE,
   convertedBytes: 256 * MEBIBYTE,
-  tableBytes: 256 * MEBIBYTE,
+  // Reading single rows of a larger one is faster.
+  tableBytes: 32 * MEBIBYTE,
+  gramBytes: 512 * MEBIBYTE,
   headBytes: Infinity,
 };
 
@@ -68,8 +75,8 @@ export function limitsFor(availableBytes: number): MemoryLimits {
  */
 export function limitsThatCount(
   limits: MemoryLimits,
-): Omit<MemoryLimits, "streamBytes" | "samplingBytes"> {
-  const { streamBytes: _streams, samplingBytes: _sampling, ...others } = limits;
+): Omit<MemoryLimits, "streamBytes" | "samplingBytes" | "gramBytes"> {
+  const { streamBytes: _streams, samplingBytes: _sampling, gramBytes: _grams, ...others } = limits;
   return others;
 }
 

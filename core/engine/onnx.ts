@@ -13,6 +13,8 @@ import { openFittingBlock, openStreamFit } from "./onnx_fitting.ts";
 import { openHead } from "./onnx_head.ts";
 import { Rotations } from "./rotations.ts";
 import { loadRuntime } from "./runtime.ts";
+import { Scratch } from "./scratch.ts";
+import { SharedSessions } from "./shared_sessions.ts";
 import type { BlockSpecification, Engine } from "./types.ts";
 
 /** Options of {@linkcode openOnnxEngine}. */
@@ -40,12 +42,14 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
   const { limits } = memory;
   await loadRuntime();
   const tables = new WeakMap<RotaryEmbedding, Rotations>();
+  const sessions = new SharedSessions();
+  const shared = { threads, limits, sessions, scratch: new Scratch() };
   const surroundings = ({ architecture, shape }: BlockSpecification): BlockSurroundings => {
     const { rotary } = layerAttention(architecture, shape);
-    if (rotary === undefined) return { threads, limits, rotations: () => undefined };
+    if (rotary === undefined) return { ...shared, rotations: () => undefined };
     const known = tables.get(rotary) ?? new Rotations(rotary);
     tables.set(rotary, known);
-    return { threads, limits, rotations: (positions) => known.upTo(positions) };
+    return { ...shared, rotations: (positions) => known.upTo(positions) };
   };
   return {
     name: "onnx",
@@ -61,6 +65,6 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
     openEmbedding: async (model) => await openEmbedding(model, limits.tableBytes),
     openHead: (model, finalNorm) =>
       Promise.resolve(openHead(model, { threads, limits, finalNorm })),
-    close: () => Promise.resolve(),
+    close: () => sessions.close(),
   };
 }

@@ -5,10 +5,13 @@
 import { checkHidden, emptySums } from "./checks.ts";
 import { BLOCK_NAME, blockGraph, runFeeds } from "./block_graph.ts";
 import type { MemoryLimits } from "./memory.ts";
+import { type SumPlaces, sumPlaces } from "./onnx_sums.ts";
 import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, openSession, type Session } from "./runtime.ts";
-import type { Block, BlockSpecification, BlockSums } from "./types.ts";
-import { goalOf, mappableTensors, rootFolder, weightFeeds } from "./weights.ts";
+import type { Scratch } from "./scratch.ts";
+import type { SharedSessions } from "./shared_sessions.ts";
+import type { Block, BlockSpecification } from "./types.ts";
+import { goalOf, mappableTensors, readTensorsSync, rootFolder, weightFeeds } from "./weights.ts";
 
 /** What blocks of one engine share. */
 export interface BlockSurroundings {
@@ -18,6 +21,10 @@ export interface BlockSurroundings {
   readonly limits: MemoryLimits;
   /** Rotation tables of at least so many positions; undefined where the block rotates nothing. */
   readonly rotations: (positions: number) => RotationTables | undefined;
+  /** Sessions of blocks whose weights are given at every run. */
+  readonly sessions: SharedSessions;
+  /** Arrays for weights and sums. */
+  readonly scratch: Scratch;
 }
 
 /**
@@ -32,10 +39,11 @@ export async function openBlock(
   given: BlockSpecification,
   surroundings: BlockSurroundings,
 ): Promise<Block> {
-  const specification = { ...given, tensors: await mappableTensors(given.tensors) };
-  const session = await openBlockSession(specification, "whole", surroundings);
+  const { specification, session, take, close } = await prepare(given, surroundings);
   const weights = weightFeeds(BLOCK_NAME, specification.tensors);
+  const places = sumPlaces(specification, take);
   return {
+    weights: specification.tensors,
     run: async (hidden, batch, length) => {
       checkHidden(hidden, batch, length, specification);
       const rotations = surroundings.rotations(length);
@@ -45,9 +53,7 @@ export async function openBlock(
       );
       const output = new Float32Array(hidden.length);
       const { capture } = specification;
-      const sums = capture === "sums" || capture === "gram"
-        ? emptySums(specification, batch * length)
-        : undefined;
+      const sums = places && emptySums(specification, batch * length);
       const middle = capture === "middle" ? new Float32Array(hidden.length) : undefined;
       const textSize = hidden.length / batch;
       for (let first = 0; first < batch; first += part) {
@@ -58,12 +64,65 @@ export async function openBlock(
         const feeds = { ...runFeeds(own, sizes, rotations), ...weights };
         const ownMiddle = middle?.subarray(first * textSize, last * textSize);
         const tokens = sizes.batch * length;
-        const isOnly = part === batch;
-        await runPart(session, { feeds, target, middle: ownMiddle, tokens, sums, isOnly });
+        await runPart(session, { feeds, target, middle: ownMiddle, tokens, places });
+        if (sums !== undefined) places?.addTo(sums, first === 0);
       }
       return { hidden: output, sums, middle };
     },
-    close: async () => await session.close(),
+    close,
+  };
+}
+
+interface Prepared {
+  readonly specification: BlockSpecification;
+  readonly session: Session;
+  /** Lends an array until the block is closed. */
+  readonly take: (length: number) => Float32Array;
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * The weights of small blocks are read, and given at every run: one session then serves all blocks, while a session of
+ * its own costs a block a fifth of the time that it runs for. Large blocks are mapped.
+ */
+async function prepare(
+  given: BlockSpecification,
+  surroundings: BlockSurroundings,
+): Promise<Prepared> {
+  const { threads, limits, sessions, scratch } = surroundings;
+  const lent: Float32Array[] = [];
+  const take = (length: number) => {
+    const array = scratch.take(length);
+    lent.push(array);
+    return array;
+  };
+  if (goalOf(given.tensors.values(), limits.convertedBytes) === "memory") {
+    const specification = { ...given, tensors: await mappableTensors(given.tensors) };
+    const session = await openBlockSession(specification, "whole", surroundings);
+    return {
+      specification,
+      session,
+      take,
+      close: async () => {
+        await session.close();
+        scratch.giveBack(lent);
+      },
+    };
+  }
+  const specification = { ...given, tensors: readTensorsSync(given.tensors, take) };
+  const { session, release } = await sessions.lend(
+    blockGraph(specification, "whole"),
+    "a decoder block",
+    { threads, goal: "speed" },
+  );
+  return {
+    specification,
+    session,
+    take,
+    close: async () => {
+      await release();
+      scratch.giveBack(lent);
+    },
   };
 }
 
@@ -94,38 +153,19 @@ interface Part {
   readonly target: Float32Array;
   readonly middle?: Float32Array;
   readonly tokens: number;
-  readonly sums?: BlockSums;
-  /** Whether the batch goes in one piece: large sums are then written where they are wanted. */
-  readonly isOnly: boolean;
+  readonly places?: SumPlaces;
 }
 
 async function runPart(session: Session, part: Part): Promise<void> {
-  const { feeds, target, middle, tokens, sums, isOnly } = part;
+  const { feeds, target, middle, tokens, places } = part;
   const outputs: Record<string, Feed> = { outputHidden: floats(target, feeds.hidden.shape) };
   if (middle !== undefined) outputs.middle = floats(middle, feeds.hidden.shape);
-  if (sums === undefined) {
+  if (places === undefined) {
     await session.run(feeds, outputs);
     return;
   }
   const ones = floats(new Float32Array(tokens).fill(1), [1, tokens]);
-  const additions: (() => void)[] = [];
-  for (const [kind, kindSums] of Object.entries(sums)) {
-    const channels = kindSums.sum.length;
-    for (const name of ["sum", "sumOfSquares", "gram"] as const) {
-      const total = kindSums[name];
-      if (total === undefined) continue;
-      const direct = isOnly && total instanceof Float32Array;
-      const part = direct ? total : new Float32Array(total.length);
-      outputs[`${kind}.${name}`] = floats(part, [total.length / channels, channels]);
-      if (!direct) additions.push(() => addTo(total, part));
-    }
-  }
-  await session.run({ ...feeds, ones }, outputs);
-  for (const add of additions) add();
-}
-
-function addTo(total: Float64Array | Float32Array, part: Float32Array): void {
-  for (let index = 0; index < total.length; index++) total[index] += part[index];
+  await session.run({ ...feeds, ones }, { ...outputs, ...places.outputs });
 }
 
 /**

@@ -89,6 +89,8 @@ export interface BlockOutput {
 
 /** One block, ready to run. */
 export interface Block {
+  /** Its tensors in float32, where the engine has read them anyway; they are lent until the block is closed. */
+  readonly weights?: BlockTensors;
   /**
    * Runs a batch of equally long texts.
    *

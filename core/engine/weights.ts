@@ -3,7 +3,8 @@
  * @module
  */
 import { EngineError } from "../errors.ts";
-import { isView, memoryTensor, readTensor } from "../model/tensor_reader.ts";
+import { isView, memoryTensor, readTensor, readTensorIntoSync } from "../model/tensor_reader.ts";
+import { numberCount } from "../model/number_formats.ts";
 import type { BlockTensors, Tensor, TensorView } from "../model/types.ts";
 import type { BlockPiece, BlockWeights } from "../onnx/block.ts";
 import type { WeightReference } from "../onnx/graph.ts";
@@ -53,6 +54,28 @@ export async function mappableTensors(tensors: BlockTensors): Promise<BlockTenso
     if (!isView(tensor) || tensor.layout === undefined) continue;
     checkType(tensor);
     result.set(role, memoryTensor(tensor.shape, await readTensor(tensor)));
+  }
+  return result;
+}
+
+/**
+ * Reads all tensors of a block in one go.
+ *
+ * @param tensors The tensors
+ * @param take Lends an array of a length
+ * @returns The same in memory; those that were there already are left as they are
+ * @throws {ModelError} if one cannot be read
+ */
+export function readTensorsSync(
+  tensors: BlockTensors,
+  take: (length: number) => Float32Array,
+): BlockTensors {
+  const result = new Map(tensors);
+  for (const [role, tensor] of tensors) {
+    if (!isView(tensor)) continue;
+    checkType(tensor);
+    const data = readTensorIntoSync(tensor, take(numberCount(tensor.shape)));
+    result.set(role, memoryTensor(tensor.shape, data));
   }
   return result;
 }

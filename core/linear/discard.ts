@@ -10,6 +10,8 @@
  */
 export function discard(...arrays: readonly (Float32Array | Float64Array | undefined)[]): void {
   for (const array of arrays) {
-    if (array?.buffer instanceof ArrayBuffer && !array.buffer.detached) array.buffer.transfer(0);
+    if (!(array?.buffer instanceof ArrayBuffer) || array.buffer.detached) continue;
+    // Where it is a view of more, others may look at the rest.
+    if (array.byteLength === array.buffer.byteLength) array.buffer.transfer(0);
   }
 }

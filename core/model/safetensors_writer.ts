@@ -2,7 +2,7 @@
  * Writing safetensors files tensor by tensor, so that only one is in memory at a time.
  * @module
  */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { CancelledError, ExportError } from "../errors.ts";
 import { throwIfCancelled } from "../progress.ts";
 import { bytesPerNumber, numberCount } from "./number_formats.ts";
@@ -30,6 +30,8 @@ export interface TensorEntry {
 export interface WriteSafetensorsOptions {
   /** Words for `__metadata__`; `{ format: "pt" }`, which transformers asks for, if absent. */
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Whether the file is hashed, which takes about as long as writing it. Default true. */
+  readonly hash?: boolean;
   /** Cancels the writing. */
   readonly signal?: AbortSignal;
   /** Called after every tensor, with how many there are in all. */
@@ -40,7 +42,7 @@ export interface WriteSafetensorsOptions {
 export interface WrittenFile {
   /** Its size in bytes. */
   readonly bytes: number;
-  /** Its SHA-256 as hexadecimal digits. */
+  /** Its SHA-256 as hexadecimal digits; empty where it was not hashed. */
   readonly sha256: string;
 }
 
@@ -75,7 +77,7 @@ export async function writeSafetensors(
   throwIfCancelled(options.signal);
   const file = await openForWriting(path);
   try {
-    const sink = new Sink(file);
+    const sink = new Sink(file, options.hash ?? true);
     await sink.write(header);
     for (const [index, entry] of entries.entries()) {
       await writeEntry(sink, entry, options.signal);
@@ -101,15 +103,16 @@ async function openForWriting(path: string): Promise<Deno.FsFile> {
 /** A file that counts and hashes what goes into it. */
 class Sink {
   readonly #file: Deno.FsFile;
-  readonly #hash = createHash("sha256");
+  readonly #hash: Hash | undefined;
   #bytes = 0;
 
-  constructor(file: Deno.FsFile) {
+  constructor(file: Deno.FsFile, isHashed: boolean) {
     this.#file = file;
+    this.#hash = isHashed ? createHash("sha256") : undefined;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    this.#hash.update(bytes);
+    this.#hash?.update(bytes);
     this.#bytes += bytes.length;
     for (let done = 0; done < bytes.length;) {
       done += await this.#file.write(bytes.subarray(done, done + CHUNK));
@@ -117,7 +120,7 @@ class Sink {
   }
 
   finish(): WrittenFile {
-    return { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
+    return { bytes: this.#bytes, sha256: this.#hash?.digest("hex") ?? "" };
   }
 }
 

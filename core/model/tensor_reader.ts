@@ -41,6 +41,20 @@ export async function readTensor(tensor: Tensor): Promise<Float32Array> {
 }
 
 /**
+ * Reads a tensor as float32 in one go, into an array that is there already.
+ *
+ * @param tensor A view of a file
+ * @param target Where its numbers go: as many as it has
+ * @returns The target
+ * @throws {ModelError} if the file has gone, is shorter than it was, or holds integers
+ */
+export function readTensorIntoSync(tensor: TensorView, target: Float32Array): Float32Array {
+  if (tensor.layout === undefined) return readNumbersIntoSync(tensor, tensor.offset, target);
+  target.set(readStrided(tensor, 0, tensor.shape[0]));
+  return target;
+}
+
+/**
  * Reads a tensor as float32 in one go.
  *
  * @param tensor A view of a file, or a tensor in memory (whose own array comes back)
@@ -87,6 +101,47 @@ export function readRowsSync(tensor: Tensor, first: number, count: number): Floa
   if (!isView(tensor)) return tensor.data.subarray(first * rowSize, (first + count) * rowSize);
   if (tensor.layout !== undefined) return readStrided(tensor, first, count);
   return readNumbersSync(tensor, rowOffset(tensor, first, rowSize), count * rowSize);
+}
+
+/** Single rows of a tensor, from a file that stays open between them. */
+export interface RowReader {
+  /**
+   * Reads one row as float32.
+   *
+   * @param row Its number, from 0
+   * @param target Where its numbers go: as many as a row has
+   * @throws {ModelError} if there is no such row or it cannot be read
+   */
+  read(row: number, target: Float32Array): void;
+  /** Closes the file. */
+  close(): void;
+}
+
+/**
+ * Opens a tensor for reading rows here and there.
+ *
+ * @param tensor A view of a file, or a tensor in memory
+ * @returns The reader; close it after use
+ * @throws {ModelError} if the file has gone
+ */
+export function openRows(tensor: Tensor): RowReader {
+  if (!isView(tensor) || tensor.layout !== undefined) {
+    return {
+      read: (row, target) => target.set(readRowsSync(tensor, row, 1)),
+      close: () => undefined,
+    };
+  }
+  const file = openFile(tensor);
+  return {
+    read: (row, target) => {
+      file.seekSync(rowOffset(tensor, row, checkRows(tensor, row, 1)), Deno.SeekMode.Start);
+      for (const { bytes, convert } of pieces(tensor, target)) {
+        fillSync(file, bytes, tensor);
+        convert();
+      }
+    },
+    close: () => file.close(),
+  };
 }
 
 /**
@@ -237,7 +292,14 @@ async function readNumbers(
 }
 
 function readNumbersSync(tensor: TensorView, offset: number, count: number): Float32Array {
-  const target = new Float32Array(count);
+  return readNumbersIntoSync(tensor, offset, new Float32Array(count));
+}
+
+function readNumbersIntoSync(
+  tensor: TensorView,
+  offset: number,
+  target: Float32Array,
+): Float32Array {
   const file = openFile(tensor);
   try {
     file.seekSync(offset, Deno.SeekMode.Start);

@@ -11,6 +11,7 @@ import type {
   LayerStatistics,
   Statistics,
 } from "../calibrate/types.ts";
+import { memoryOf } from "../engine/memory.ts";
 import type { Engine } from "../engine/types.ts";
 import { ModelError, OptionError } from "../errors.ts";
 import { learnDamage } from "../learn/damage.ts";
@@ -94,12 +95,13 @@ export async function calibrateWith(
   const windows = domainWindows(prepared, self);
   noteShortTexts(windows, prepared.samples, settings.onNote);
   const work = { model, request, domains: windows.map(({ name }) => name), gram: prepared.gram };
+  const { gramBytes } = memoryOf(engine).limits;
   const layers = await collect(engine, model, windows, {
     signal: settings.signal,
     onProgress: settings.onProgress,
     gram: prepared.gram,
     finished: await kept.readLayers(),
-    onGram: (place, matrix) => kept.keepGram(place, matrix),
+    onGram: (place, matrix) => kept.keepGram(place, matrix, { gramBytes, domains: windows.length }),
     onLayer: async (layer, statistics) =>
       await kept.writeLayer(layer, await scored(work, layer, statistics, settings)),
   });

@@ -103,10 +103,17 @@ export class KeptCalibration {
    *
    * @param place Whose it is
    * @param gram The matrix
-   * @returns The same in a file; where nothing is kept, as it was given
+   * @param limits How much all matrices of a layer may take in memory, and how many domains have one
+   * @returns The same in a file; where nothing is kept or there is room in memory, as it was given
    */
-  async keepGram(place: GramPlace, gram: MemoryTensor): Promise<Tensor> {
-    if (this.#journal.folder === undefined) return gram;
+  async keepGram(
+    place: GramPlace,
+    gram: MemoryTensor,
+    { gramBytes, domains }: { readonly gramBytes: number; readonly domains: number },
+  ): Promise<Tensor> {
+    if (this.#journal.folder === undefined || domains * gram.data.byteLength <= gramBytes) {
+      return gram;
+    }
     const name = `${place.structure}-${place.domain}.gram`;
     const path = join(await Deno.realPath(this.#journal.folder), name);
     const { buffer, byteOffset, byteLength } = gram.data;

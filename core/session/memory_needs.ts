@@ -239,6 +239,7 @@ function limitsWith(task: MemoryTask, bytes: number, tokens: number): MemoryLimi
   return {
     streamBytes: 0,
     samplingBytes: share(6),
+    gramBytes: 0,
     cacheBytes: share(4),
     batchTokens: tokens,
     scoreBytes: Math.min(ordinaryLimits.scoreBytes, share(12)),

@@ -7,8 +7,10 @@ import { LayerSums } from "../calibrate/layer_sums.ts";
 import type { DomainWindows, LayerStatistics, Statistics } from "../calibrate/types.ts";
 import type { SumUnit } from "../calibrate/units.ts";
 import { OptionError, StatisticsError } from "../errors.ts";
+import { memoryOf } from "../engine/memory.ts";
+import { blockTensors } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
-import { breathe } from "../progress.ts";
+import { breathe, type WorkOptions } from "../progress.ts";
 import { scored, statisticsOf, withLearned } from "./calibrate.ts";
 import { differences } from "./conditions.ts";
 import { Journal } from "./journal.ts";
@@ -69,7 +71,10 @@ export async function mergeJob(options: MergeOptions): Promise<Statistics> {
     const { request, seqLen, seed, texts, learn } = words;
     const units = await wholeUnits(parts);
     const windows = windowsOf(units);
-    const layers = await addLayers(model, parts, units, windows, kept, options);
+    const layers = await addLayers(model, parts, units, windows, kept, {
+      ...options,
+      gramBytes: memoryOf(engine).limits.gramBytes,
+    });
     const sums = statisticsOf({ model, request, seqLen, seed, windows, texts, layers });
     const whole = { ...sums, model: { ...sums.model, source: words.model.source } };
     const run = { engine, model, statistics: whole, request, kept };
@@ -197,7 +202,7 @@ async function addLayers(
   units: readonly SumUnit[],
   windows: readonly DomainWindows[],
   kept: KeptCalibration,
-  options: MergeOptions,
+  options: WorkOptions & { readonly gramBytes: number },
 ): Promise<readonly LayerStatistics[]> {
   const { request, gram } = parts[0].words;
   const work = { model, request, gram, domains: windows.map(({ name }) => name) };
@@ -210,13 +215,22 @@ async function addLayers(
     if (known === undefined) {
       const sums = new LayerSums(model, layer, units, {
         gram,
-        onGram: (place, matrix) => kept.keepGram(place, matrix),
+        onGram: (place, matrix) =>
+          kept.keepGram(place, matrix, {
+            gramBytes: options.gramBytes,
+            domains: windows.length,
+          }),
       });
       for (const unit of units) {
         await sums.add(unit, await partOf.get(unit.index)!.sums(layer, unit.index));
         await breathe(options.signal);
       }
-      const statistics = await scored(work, layer, await sums.result(), options);
+      const statistics = await scored(
+        work,
+        layer,
+        sums.result(blockTensors(model, layer)),
+        options,
+      );
       layers.push(await kept.writeLayer(layer, statistics));
     } else layers.push(known);
     options.onProgress?.({ stage: "merge", done: layer + 1, total, unit: "layers" });

@@ -96,3 +96,23 @@ Deno.test("bytesPerNumber(), isFloat() and isDataType() tell data types apart", 
     false,
   ]);
 });
+
+Deno.test("decode() reads bf16 of any number and at any place alike", () => {
+  const patterns = new Uint16Array(allPatterns().buffer);
+  fc.assert(fc.property(
+    fc.nat(70),
+    fc.nat(7),
+    fc.nat(65000),
+    (count, shift, first) => {
+      const numbers = patterns.slice(first, first + count);
+      const bytes = new Uint8Array(shift + 2 * count).subarray(shift);
+      bytes.set(new Uint8Array(numbers.buffer));
+      const view = new DataView(new ArrayBuffer(4));
+      const expected = Float32Array.from(numbers, (bits) => {
+        view.setUint32(0, bits * 65536);
+        return view.getFloat32(0);
+      });
+      assertEquals(decode(bytes, "BF16"), expected);
+    },
+  ));
+});

@@ -311,6 +311,11 @@ Deno.test("writeSafetensors() tells the size and SHA-256 of the file", async () 
     const written = await writeSafetensors(path, [tensorEntry("x", [1], "F32", [1])]);
     const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(path));
     assertEquals(written.sha256, new Uint8Array(digest).toHex());
+    const plain = await writeSafetensors(`${folder}/y`, [tensorEntry("x", [1], "F32", [1])], {
+      hash: false,
+    });
+    assertEquals(plain, { ...written, sha256: "" });
+    assertEquals(await Deno.readFile(`${folder}/y`), await Deno.readFile(path));
   });
 });
 
