@@ -125,7 +125,10 @@ try {
   }
   for (const run of [prune, ...exports]) {
     await fault(`full disk ${run.name}`, (folder) => fillDisks(run, fewer, folder));
-    await fault(`read-only ${run.name}`, (folder) => revokeWriting(run, fewer, folder, seed));
+    await fault(`permission ${run.name}`, async (folder) => {
+      const before = await asNobody(root);
+      return before && await revokeWriting(run, fewer, folder, { seed, before });
+    });
   }
   for (const run of [pruneShards, exportShards]) {
     await fault(

@@ -1,5 +1,5 @@
 /**
- * Disks that fill up, become read-only, or lose a file in the middle of a run.
+ * Disks that fill up, places that may no longer be written to, and files that go, in the middle of a run.
  * @module
  */
 import {
@@ -21,14 +21,6 @@ async function mount(folder: string, options: string): Promise<boolean> {
     args: ["-t", "tmpfs", "-o", options, "tmpfs", folder],
     stderr: "null",
   }).output().catch(() => ({ success: false }));
-  return success;
-}
-
-async function remount(folder: string, options: string): Promise<boolean> {
-  const { success } = await new Deno.Command("mount", {
-    args: ["-o", `remount,${options}`, folder],
-    stderr: "null",
-  }).output();
   return success;
 }
 
@@ -93,57 +85,62 @@ export async function fillDisks(
 }
 
 /**
- * Makes the output's disk read-only at random moments.
+ * Takes the permission to write away at random moments: of the place of the output and everything in it.
  *
  * @param run The run
  * @param cases How often
  * @param folder An empty folder
- * @param seed What the moments are made from
- * @returns What came of it, or undefined where no disk may be mounted
+ * @param options Seed of the moments; the command that runs Deno as somebody whom permissions bind
+ * @returns What came of it
  */
 export async function revokeWriting(
   run: KilledRun,
   cases: number,
   folder: string,
-  seed: number,
-): Promise<FaultRow | undefined> {
-  const tally = new Tally(`output's disk turns read-only: ${run.name}`);
-  const moments = new Moments(seed);
-  if (!await mount(folder, "size=256m")) return undefined;
-  let refused = 0;
-  try {
-    const whole = await gprune([...run.args, "--out", `${folder}/out`]);
-    const wanted = await hashOf(`${folder}/out`);
-    for (let index = 0; index < cases; index++) {
-      await Deno.remove(`${folder}/out`, { recursive: true }).catch(() => undefined);
-      const end = await gprune([...run.args, "--out", `${folder}/out`], {
-        disturb: async () => {
-          await wait(moments.next() * whole.milliseconds);
-          // Refused while a file is open for writing.
-          while (!await remount(folder, "ro")) {
-            refused++;
-            await wait(5);
-          }
-        },
-      });
-      await remount(folder, "rw");
-      if (end.code === 0) tally.finished();
-      else tally.stopped();
-      tally.faults(
-        ...[endFault(end)].flatMap((fault) => fault ?? []),
-        // Nothing can be removed from a disk that is read-only: what is left is what a kill leaves.
-        ...await outputFaults(folder, [wanted], {
-          leftovers: true,
-          output: end.code === 0 ? "must" : "may",
-        }),
-      );
-    }
-    const again = await gprune([...run.args, "--out", `${folder}/out`, "--force"]);
-    await count(tally, again, folder, wanted);
-  } finally {
-    await unmount(folder);
+  options: { readonly seed: number; readonly before: readonly string[] },
+): Promise<FaultRow> {
+  const tally = new Tally(`permission to write is revoked: ${run.name}`);
+  const moments = new Moments(options.seed);
+  const { before } = options;
+  const args = [...run.args, "--out", `${folder}/out`];
+  const whole = await gprune(args, { before });
+  if (whole.code !== 0) throw new Error(`${run.name} does not run: ${whole.errors}`);
+  const wanted = await hashOf(`${folder}/out`);
+  for (let index = 0; index < cases; index++) {
+    await Deno.remove(`${folder}/out`, { recursive: true }).catch(() => undefined);
+    const end = await gprune(args, {
+      before,
+      disturb: async () => {
+        await wait(moments.next() * whole.milliseconds);
+        await allowWriting(folder, false);
+      },
+    });
+    await allowWriting(folder, true);
+    if (end.code === 0) tally.finished();
+    else tally.stopped();
+    tally.faults(
+      ...[endFault(end)].flatMap((fault) => fault ?? []),
+      // Nothing can be removed either: what is left is what a kill leaves.
+      ...await outputFaults(folder, [wanted], {
+        leftovers: true,
+        output: end.code === 0 ? "must" : "may",
+      }),
+    );
   }
-  return tally.row();
+  const again = await gprune([...args, "--force"], { before });
+  await count(tally, again, folder, wanted, ["out.unfinished"]);
+  return tally.row("the last case is a run with the permission back");
+}
+
+/** Changes who may write to a folder and the folders in it, outermost first to take it and last to give it. */
+async function allowWriting(folder: string, allowed: boolean): Promise<void> {
+  const mode = allowed ? 0o777 : 0o555;
+  await Deno.chmod(folder, mode).catch(() => undefined);
+  const entries = await Array.fromAsync(Deno.readDir(folder)).catch(() => []);
+  for (const { name, isDirectory } of entries) {
+    if (isDirectory) await allowWriting(`${folder}/${name}`, allowed);
+    else await Deno.chmod(`${folder}/${name}`, allowed ? 0o666 : 0o444).catch(() => undefined);
+  }
 }
 
 /** What happens to a file that is being read. */

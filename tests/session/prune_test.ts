@@ -231,7 +231,11 @@ const refused: Readonly<
     TextError,
     "/nowhere.jsonl",
   ],
-  "a text named self": [{ calibration: [{ name: "self", path: "/dev/null" }] }, TextError, "empty"],
+  "a text that is no file": [
+    { calibration: [{ name: "a", path: "/dev/null" }] },
+    TextError,
+    "regular",
+  ],
 };
 for (const [what, [options, type, message]] of Object.entries(refused)) {
   Deno.test(`prune() refuses ${what} and leaves nothing behind`, () =>
