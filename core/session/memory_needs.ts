@@ -61,7 +61,7 @@ export interface MemoryNeed {
 const MEBIBYTE = 1024 * 1024;
 
 /** The runtime, ONNX Runtime's library, the program, texts, and arrays that the garbage collector has not seen yet. */
-export const fixedBytes = 320 * MEBIBYTE;
+export const fixedBytes = 384 * MEBIBYTE;
 
 /** A tokenizer's tables, for each token of the vocabulary. */
 const bytesPerToken = 1024;

@@ -89,14 +89,14 @@ Deno.test({
       const sizes = { layers: 30, hidden: 768, headSize: 64, queryHeads: 12, keyValueHeads: 4 };
       await writeRandomLlama(`${work}/model`, { ...sizes, ffnWidth: 1536, vocabulary: 4096 });
       const choice = ["--metric", "wifv", "--refit", "none", "--no-self", "--no-refine"];
-      const promise = ["--memory", "500MB", "--out", `${work}/out`];
+      const promise = ["--memory", "560MB", "--out", `${work}/out`];
       const { code, output, error } = await gprune([
         ...["prune", `${work}/model`, ...choice],
         ...[...options, ...promise],
       ]);
       assertEquals(code, 0, error);
       const report = JSON.parse(output);
-      assert(report.peakMemoryBytes < 500e6, `${report.peakMemoryBytes} bytes at the peak`);
+      assert(report.peakMemoryBytes < 560e6, `${report.peakMemoryBytes} bytes at the peak`);
       assert(report.peakMemoryBytes > 100e6, "no process of this kind is so small");
     });
   },
