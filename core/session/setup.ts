@@ -145,8 +145,16 @@ export function brokenPromise(peakBytes: number, promised: number | undefined): 
   } of --memory: that is a fault of gprune, please report it`;
 }
 
-/** Linux keeps the peak of a process; elsewhere the looks have to do. (`/proc` may be read with all permissions alone.) */
+/**
+ * The peak that Linux keeps of this process; elsewhere the looks have to do. A process starts with the peak of the one
+ * that started it: until it goes past that, its own is not known. (`/proc` may be read with all permissions alone.)
+ */
 function systemPeak(): number {
+  const peak = keptPeak();
+  return peak > inheritedPeak ? peak : 0;
+}
+
+function keptPeak(): number {
   if (Deno.build.os !== "linux") return 0;
   try {
     return 1024 * process.resourceUsage().maxRSS;
@@ -154,3 +162,5 @@ function systemPeak(): number {
     return 0;
   }
 }
+
+const inheritedPeak = keptPeak();

@@ -40,5 +40,8 @@ async function comparable(folder: string): Promise<Record<string, unknown>> {
   const report = await readReport(folder);
   for (const field of ofTheRun) delete report[field];
   const files = report.files as readonly { readonly path: string }[];
-  return { ...report, files: files.filter(({ path }) => !["README.md", "report.html"].includes(path)) };
+  return {
+    ...report,
+    files: files.filter(({ path }) => !["README.md", "report.html"].includes(path)),
+  };
 }
