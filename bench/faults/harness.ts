@@ -182,7 +182,7 @@ export function endFault({ code, signal, errors }: RunEnd): string | undefined {
 export async function hashOf(folder: string): Promise<string> {
   const lines: string[] = [];
   for (const path of await pathsOf(folder)) {
-    if (path === "report.json" || path === "README.md") {
+    if (["report.json", "report.html", "README.md"].includes(path)) {
       lines.push(`${path} ${(await Deno.stat(`${folder}/${path}`)).size > 0}`);
       continue;
     }

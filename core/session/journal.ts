@@ -1,20 +1,28 @@
 /**
  * The journal of a run: what it has finished, kept in a folder so that an interrupted run can go on. Every record is
  * written beside its place, forced to the disk and renamed, so that a record is there whole or not at all, whatever
- * ends the process. The journal also says what the run was asked for: going on with something else is refused.
+ * ends the process; a record whose words have changed since counts as unfinished. The journal also says what the run was asked for: going on with something else is refused.
  * @module
  */
 import { createHash } from "node:crypto";
 import { dirname, join } from "@std/path";
+import { z } from "zod";
 import config from "../../deno.json" with { type: "json" };
 import { ExportError } from "../errors.ts";
 import { readSafetensorsHeader, type TensorEntry, writeSafetensors } from "../model/safetensors.ts";
 import type { TensorView } from "../model/types.ts";
+import { parseJson } from "../json.ts";
 import { parseWithAllNumbers, stringifyWithAllNumbers } from "./all_numbers.ts";
 import { type Condition, requireSame } from "./conditions.ts";
 
 /** Name and version of the layout of a journal's folder. */
 const schema = "gprune.journal/1";
+
+const head = z.object({
+  schema: z.literal(schema),
+  version: z.literal(config.version),
+  conditions: z.array(z.object({ name: z.string(), value: z.string() })),
+});
 
 /** Options of {@linkcode Journal.open}. */
 export interface JournalOptions {
@@ -116,11 +124,9 @@ export class Journal {
     if (path === undefined) return undefined;
     try {
       // What cannot be read was not finished: the step is done again.
-      const record = parseWithAllNumbers(await Deno.readTextFile(path)) as {
-        readonly step: string;
-        readonly value: T;
-      };
-      return record.step === step ? { value: record.value } : undefined;
+      const [head, text] = (await Deno.readTextFile(path)).split("\n");
+      if (head !== JSON.stringify({ step, sha256: hashOf(text) })) return undefined;
+      return { value: parseWithAllNumbers(text) as T };
     } catch {
       return undefined;
     }
@@ -136,7 +142,9 @@ export class Journal {
   async write(step: string, value: unknown): Promise<void> {
     const path = this.path(step, "json");
     if (path === undefined) return;
-    const bytes = new TextEncoder().encode(stringifyWithAllNumbers({ step, value }));
+    const text = stringifyWithAllNumbers(value);
+    const head = JSON.stringify({ step, sha256: hashOf(text) });
+    const bytes = new TextEncoder().encode(`${head}\n${text}`);
     await this.#keeping(() => writeDurably(path, bytes));
   }
 
@@ -151,7 +159,7 @@ export class Journal {
     if (path === undefined) return undefined;
     try {
       const { tensors, metadata } = await readSafetensorsHeader(path);
-      if (metadata.step !== step) return undefined;
+      if (metadata.step !== step || metadata.sha256 !== hashOf(metadata.words)) return undefined;
       const words = parseWithAllNumbers(metadata.words);
       return { words, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
     } catch {
@@ -172,7 +180,8 @@ export class Journal {
     words: unknown,
     entries: readonly TensorEntry[],
   ): Promise<void> {
-    const metadata = { step, words: stringifyWithAllNumbers(words) };
+    const text = stringifyWithAllNumbers(words);
+    const metadata = { step, words: text, sha256: hashOf(text) };
     await this.writeFile(step, "safetensors", async (path) => {
       await writeSafetensors(path, entries, { metadata });
     });
@@ -209,7 +218,7 @@ export class Journal {
     if (this.#folder === undefined) return undefined;
     // Steps are told apart by the hash; the words are for people who look into the folder.
     const words = step.replace(/[^\w.-]+/g, "-").slice(0, 60);
-    const hash = createHash("sha256").update(step).digest("hex").slice(0, 12);
+    const hash = hashOf(step).slice(0, 12);
     return join(this.#folder, `${words}-${hash}.${extension}`);
   }
 
@@ -247,6 +256,10 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
 async function foundConditions(
   path: string,
 ): Promise<readonly Condition[] | "nothing" | "unreadable"> {
@@ -258,9 +271,8 @@ async function foundConditions(
     return isThere && !await isEmpty(dirname(path)) ? "unreadable" : "nothing";
   }
   try {
-    const found = JSON.parse(text);
-    const known = found.schema === schema && found.version === config.version;
-    return known && Array.isArray(found.conditions) ? found.conditions : "unreadable";
+    const found = head.safeParse(parseJson(text));
+    return found.success ? found.data.conditions : "unreadable";
   } catch {
     return "unreadable";
   }

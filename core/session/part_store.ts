@@ -10,6 +10,7 @@ import { readSafetensorsHeader, type TensorEntry, writeSafetensors } from "../mo
 import { readTensorBytes } from "../model/tensor_reader.ts";
 import type { LayerShape, TensorView } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
+import { parseJson } from "../json.ts";
 import { requestShape } from "../plan/store.ts";
 import type { PlanRequest } from "../plan/types.ts";
 import { cutWindows } from "../text/windows.ts";
@@ -152,9 +153,11 @@ export async function loadPart(path: string): Promise<StatisticsPart> {
           : "it holds no part of statistics; 'gprune calibrate --shard I/N' writes them",
       );
     }
-    const parsed = partWords.safeParse(JSON.parse(text));
+    const parsed = partWords.safeParse(parseJson(text));
     if (!parsed.success) throw new Error(z.prettifyError(parsed.error).replaceAll("\n", " "));
     const words = parsed.data;
+    const stranger = words.own.find((unit) => words.units[unit] === undefined);
+    if (stranger !== undefined) throw new Error(`it names unit ${stranger}, which there is not`);
     const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
     const tensor = (name: string, dataType: string, shape: readonly number[]): TensorView => {
       const found = byName.get(name);

@@ -8,9 +8,11 @@ import { gguf, ggufTokenizer } from "./gguf.ts";
 import { hubListing, hubRecord } from "./hub.ts";
 import { index } from "./index.ts";
 import { taskLines, textLines } from "./json_lines.ts";
+import { journal } from "./journal.ts";
 import { model } from "./model.ts";
 import type { ReaderName } from "./names.ts";
 import { onnx } from "./onnx.ts";
+import { part } from "./part.ts";
 import { plan } from "./plan.ts";
 import { safetensors } from "./safetensors.ts";
 import { sessions } from "./sessions.ts";
@@ -24,6 +26,8 @@ export const readers: Readonly<Record<ReaderName, FuzzedReader>> = {
   config,
   tokenizer,
   statistics,
+  part,
+  journal,
   plan,
   "text-jsonl": textLines,
   "task-jsonl": taskLines,

@@ -5,6 +5,8 @@ export const readerNames = [
   "config",
   "tokenizer",
   "statistics",
+  "part",
+  "journal",
   "plan",
   "text-jsonl",
   "task-jsonl",
