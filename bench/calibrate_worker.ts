@@ -126,6 +126,8 @@ async function job(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   await watch.time("tokenise", () => windowsOf(own, domain, length));
   const twice = performance.now() - before;
   let scored = 0;
+  let begun: number | undefined;
+  let scoreSeconds = 0;
   const statistics = await calibrateWith(
     timed(watch),
     own,
@@ -138,14 +140,23 @@ async function job(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
       gram: mode !== "sums",
       workFolder: `${folder}/work`,
       onProgress: ({ stage, done }) => {
-        if (stage === "score") scored = done;
+        if (stage !== "score") return;
+        // Told when a layer's orders are begun, and when they are finished.
+        const now = performance.now();
+        if (begun === undefined) begun = now;
+        else {
+          scoreSeconds += (now - begun) / 1000;
+          begun = undefined;
+        }
+        scored = done;
       },
     },
   );
   await watch.time("write", () => saveStatistics(statistics, `${folder}/statistics`));
   await watch.time("plan", () => makePlan(own, statistics, { method: "wanda-sp" }));
   const times = timesOf(watch, start);
-  return { ...times, seconds: times.seconds - twice / 1000, scored };
+  const stages = { ...times.stages, score: scoreSeconds };
+  return { ...times, stages, seconds: times.seconds - twice / 1000, scored };
 }
 
 function timesOf(watch: Stopwatch<Stage>, start: number) {
