@@ -13,6 +13,6 @@ export {
   planJob,
   prune,
 } from "./session/locked.ts";
-export type { CalibratePartOptions } from "./session/calibrate_part.ts";
-export type { MergeOptions } from "./session/merge.ts";
+export type { CalibratePartOptions } from "./session/parts/calibrate_part.ts";
+export type { MergeOptions } from "./session/parts/merge.ts";
 export type * from "./session/types.ts";

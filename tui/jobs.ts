@@ -17,9 +17,9 @@ import type {
   PlanOptions,
   PruneOptions,
 } from "../core/session/types.ts";
-import type { CalibratePartOptions } from "../core/session/calibrate_part.ts";
-import type { MergeOptions } from "../core/session/merge.ts";
-import type { PartWords } from "../core/session/part_store.ts";
+import type { CalibratePartOptions } from "../core/session/parts/calibrate_part.ts";
+import type { MergeOptions } from "../core/session/parts/merge.ts";
+import type { PartWords } from "../core/session/parts/part_store.ts";
 import type { Diagnosis } from "./tables/diagnosis.ts";
 
 /** Everything that a command can have done. Tests put other functions in their place. */

@@ -4,13 +4,7 @@
  */
 import { collect } from "../calibrate/collect.ts";
 import { numberFault } from "../calibrate/check_statistics.ts";
-import { clusterWindows, type SampleOptions, sampleSelf } from "../calibrate/self.ts";
-import type {
-  DomainRecord,
-  DomainWindows,
-  LayerStatistics,
-  Statistics,
-} from "../calibrate/types.ts";
+import type { DomainWindows, LayerStatistics, Statistics } from "../calibrate/types.ts";
 import { memoryOf } from "../engine/memory.ts";
 import type { Engine } from "../engine/types.ts";
 import { ModelError, OptionError } from "../errors.ts";
@@ -20,17 +14,22 @@ import { learningSchedule } from "../learn/windows.ts";
 import { layerPruner } from "../learn/pruner.ts";
 import { scoreLayer } from "../learn/score.ts";
 import type { Model } from "../model/types.ts";
-import { scoreDomains } from "../plan/order.ts";
 import { type PlanOptions, resolveRequest } from "../plan/request.ts";
 import type { PlanRequest } from "../plan/types.ts";
 import { selfDomain } from "../plan/weights.ts";
 import type { WorkOptions } from "../progress.ts";
 import type { Domain } from "../text/domains.ts";
-import { windowLength, windowsOf } from "../text/texts.ts";
-import { hashWindows, heldOutCount, sampleWindows } from "../text/windows.ts";
-import { calibrationConditions, type Condition } from "./conditions.ts";
-import { Journal, type JournalOptions } from "./journal.ts";
-import { KeptCalibration } from "./kept_calibration.ts";
+import { windowLength } from "../text/texts.ts";
+import {
+  domainWindows,
+  givenWindows,
+  noteShortTexts,
+  recordOf,
+  selfWindows,
+} from "./calibration_windows.ts";
+import { calibrationConditions, type Condition } from "./resume/conditions.ts";
+import { Journal, type JournalOptions } from "./resume/journal.ts";
+import { KeptCalibration } from "./resume/kept_calibration.ts";
 
 /** Options of {@linkcode calibrateWith}. */
 export interface CalibrationSettings extends WorkOptions {
@@ -59,9 +58,6 @@ export interface CalibrationSettings extends WorkOptions {
   /** Called with things that a person should know, one sentence each. */
   readonly onNote?: (message: string) => void;
 }
-
-/** Groups that `self` is split into where it is the only domain. */
-const selfGroups = 4;
 
 /**
  * Calibrates a model on domains.
@@ -175,23 +171,6 @@ export async function prepareCalibration(
   };
 }
 
-/**
- * The windows of all domains, those of the model's own text among them.
- *
- * @param prepared The calibration
- * @param self The model's own text
- * @returns Windows by domain, sorted by name
- * @throws {OptionError} if a domain that is to give the scores is not there
- */
-export function domainWindows(
-  { given, seed, request }: PreparedCalibration,
-  self: readonly Int32Array[],
-): readonly DomainWindows[] {
-  const windows = withSelf(given, self, seed).toSorted((a, b) => a.name < b.name ? -1 : 1);
-  scoreDomains(windows.map(({ name }) => name), request);
-  return windows;
-}
-
 /** What {@linkcode statisticsOf} puts together. */
 export interface StatisticsParts {
   /** The model. */
@@ -298,98 +277,6 @@ function requireDomains(domains: readonly Domain[], request: PlanRequest, self: 
       }' alone: give a second --calib NAME=PATH, or leave out --no-self`,
     );
   }
-}
-
-async function givenWindows(
-  model: Model,
-  domains: readonly Domain[],
-  samples: number,
-  seqLen: number,
-  seed: number,
-): Promise<readonly DomainWindows[]> {
-  const result: DomainWindows[] = [];
-  for (const domain of domains) {
-    const all = await windowsOf(model, domain, seqLen);
-    result.push({ name: domain.name, ...sampleWindows(domain.name, all, samples, seed) });
-  }
-  return result;
-}
-
-/**
- * The model's own text.
- *
- * @param engine What runs the model
- * @param model The model
- * @param prepared The calibration
- * @param options Progress and cancelling; sequences that are known
- * @returns Windows; none where the text is left out
- */
-export async function selfWindows(
-  engine: Engine,
-  model: Model,
-  { samples, seqLen, seed, self }: PreparedCalibration,
-  options: Pick<SampleOptions, "known" | "onGroup" | "signal" | "onProgress">,
-): Promise<readonly Int32Array[]> {
-  if (!self) return [];
-  // Self-text is free and covers the most: where texts are sampled thinly, it is sampled more.
-  const summed = Math.max(samples, Math.min(128, 4 * samples));
-  const windows = summed + heldOutCount(summed);
-  const { known, onGroup, signal, onProgress } = options;
-  const sampling = { windows, seqLen, seed, known, onGroup, signal, onProgress };
-  return await sampleSelf(engine, model, sampling);
-}
-
-/** `self` is one more domain, or several where it is alone. */
-function withSelf(
-  given: readonly DomainWindows[],
-  self: readonly Int32Array[],
-  seed: number,
-): readonly DomainWindows[] {
-  if (self.length === 0) return given;
-  const groups = given.length === 0 ? clusterWindows(self, selfGroups, seed) : [self];
-  return [
-    ...given,
-    ...groups.map((windows, index) => {
-      const heldOut = Math.min(heldOutCount(windows.length), Math.floor(windows.length / 2));
-      const summed = windows.length - heldOut;
-      return {
-        name: given.length === 0 ? `${selfDomain}-${index + 1}` : selfDomain,
-        calibration: windows.slice(0, summed),
-        heldOut: windows.slice(summed),
-      };
-    }),
-  ];
-}
-
-function noteShortTexts(
-  windows: readonly DomainWindows[],
-  samples: number,
-  onNote?: (message: string) => void,
-): void {
-  for (const { name, calibration, heldOut } of windows) {
-    if (name.startsWith(selfDomain)) continue;
-    if (calibration.length < samples) {
-      onNote?.(
-        `Text '${name}' gives ${calibration.length} of ${samples} windows, and ${heldOut.length} to learn on; more text would calibrate better`,
-      );
-    }
-  }
-}
-
-function recordOf(
-  domain: DomainWindows,
-  texts: StatisticsParts["texts"],
-  seqLen: number,
-): DomainRecord {
-  const text = texts.find(({ name }) => name === domain.name);
-  return {
-    name: domain.name,
-    tokens: domain.calibration.length * seqLen,
-    windows: domain.calibration.length,
-    heldOutWindows: domain.heldOut.length,
-    seqLen,
-    sha256: text?.sha256 ?? hashWindows([...domain.calibration, ...domain.heldOut]),
-  };
 }
 
 /**

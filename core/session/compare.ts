@@ -14,7 +14,7 @@ import { calibrationDomains, evaluationDomains, windowLength } from "../text/tex
 import { calibrateWith, usesLearning, withLearned } from "./calibrate.ts";
 import { type ComparisonRun, measureRow } from "./compare_row.ts";
 import { evaluateTexts, evaluationTexts, perplexityRows } from "./evaluation.ts";
-import { memoryTask } from "./memory_tasks.ts";
+import { memoryTask } from "./memory/memory_tasks.ts";
 import { calibrationRows } from "./report.ts";
 import { rowCost, rowProgress } from "./row_progress.ts";
 import { withModel } from "./setup.ts";

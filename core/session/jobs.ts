@@ -24,8 +24,8 @@ import { evaluateFiles } from "./evaluate_files.ts";
 import { evaluateModel } from "./evaluate_model.ts";
 import { writeAndMeasure } from "./exports.ts";
 import { asWritten, shownOutput, writeReport } from "./prune.ts";
-import type { MemoryTask } from "./memory_needs.ts";
-import { memoryTask } from "./memory_tasks.ts";
+import type { MemoryTask } from "./memory/memory_needs.ts";
+import { memoryTask } from "./memory/memory_tasks.ts";
 import type { ReportStage } from "./report.ts";
 import { brokenPromise, MemoryPeak, outputTargets, Stopwatch, withModel } from "./setup.ts";
 import type {

@@ -5,12 +5,12 @@
 import type { Statistics } from "../calibrate/types.ts";
 import { withOutputLock } from "../export/lock.ts";
 import type { Plan } from "../plan/types.ts";
-import * as parts from "./calibrate_part.ts";
-import type { CalibratePartOptions } from "./calibrate_part.ts";
+import * as parts from "./parts/calibrate_part.ts";
+import type { CalibratePartOptions } from "./parts/calibrate_part.ts";
 import * as jobs from "./jobs.ts";
-import * as merge from "./merge.ts";
-import type { MergeOptions } from "./merge.ts";
-import type { PartWords } from "./part_store.ts";
+import * as merge from "./parts/merge.ts";
+import type { MergeOptions } from "./parts/merge.ts";
+import type { PartWords } from "./parts/part_store.ts";
 import { prune as pruneAlone } from "./prune.ts";
 import type {
   ApplyOptions,

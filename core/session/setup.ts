@@ -10,8 +10,8 @@ import { OptionError } from "../errors.ts";
 import { type ExportTarget, exportTargets } from "../export/formats.ts";
 import { openModel } from "../model/open.ts";
 import type { Model } from "../model/types.ts";
-import type { MemoryTask } from "./memory_needs.ts";
-import { promiseMemory } from "./promise.ts";
+import type { MemoryTask } from "./memory/memory_needs.ts";
+import { promiseMemory } from "./memory/promise.ts";
 import type { JobOptions, OutputOptions } from "./types.ts";
 
 /**

@@ -2,7 +2,7 @@
  * Values of the library's types, made by hand, that the tests of tables and commands draw.
  * @module
  */
-import type { PartWords } from "../../core/session/part_store.ts";
+import type { PartWords } from "../../core/session/parts/part_store.ts";
 import type { Statistics } from "../../core/calibrate/types.ts";
 import type { CompareRow, Comparison, Report } from "../../core/evaluate/report.ts";
 import type { ModelSummary } from "../../core/model/inspect.ts";

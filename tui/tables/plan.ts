@@ -4,7 +4,7 @@
  */
 import type { Statistics } from "../../core/calibrate/types.ts";
 import type { Plan } from "../../core/plan/types.ts";
-import type { PartWords } from "../../core/session/part_store.ts";
+import type { PartWords } from "../../core/session/parts/part_store.ts";
 import { formatCount, formatFixed, formatPercent } from "../format.ts";
 import { joinBlocks, renderEntries, renderTable } from "../layout.ts";
 import { modulesTable } from "./modules.ts";

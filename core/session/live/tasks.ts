@@ -18,8 +18,8 @@ import type { WorkOptions } from "../../progress.ts";
 import { calibrationDomains, evaluationDomains } from "../../text/texts.ts";
 import { calibrateWith } from "../calibrate.ts";
 import { evaluateTexts, evaluationTexts } from "../evaluation.ts";
-import { promiseMemory } from "../promise.ts";
-import { memoryTask } from "../memory_tasks.ts";
+import { promiseMemory } from "../memory/promise.ts";
+import { memoryTask } from "../memory/memory_tasks.ts";
 import { prune } from "../locked.ts";
 import type { EvaluationTask, TaskEvent, TaskName, WorkerTasks } from "./protocol.ts";
 

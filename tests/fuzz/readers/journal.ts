@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { Journal } from "../../../core/session/journal.ts";
-import { KeptCalibration } from "../../../core/session/kept_calibration.ts";
+import { Journal } from "../../../core/session/resume/journal.ts";
+import { KeptCalibration } from "../../../core/session/resume/kept_calibration.ts";
 import { hostileBytes, hostileJsonFiles } from "../mutations.ts";
 import type { OpenReader } from "../reader.ts";
 import { hostileSafetensors } from "./safetensors_files.ts";

@@ -4,7 +4,7 @@ import {
   type PartWords,
   savePart,
   unitEntries,
-} from "../../../core/session/part_store.ts";
+} from "../../../core/session/parts/part_store.ts";
 import { resolveRequest } from "../../../core/plan/request.ts";
 import { randomStatistics } from "../../helpers/random-statistics.ts";
 import { hostileJson } from "../mutations.ts";

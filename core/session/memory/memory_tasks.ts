@@ -2,15 +2,15 @@
  * What jobs do as far as memory goes, from their options.
  * @module
  */
-import { refitsSequentially } from "../apply/sequential.ts";
-import type { ExportTarget } from "../export/formats.ts";
-import type { Model } from "../model/types.ts";
-import { bytesPerNumber } from "../model/number_formats.ts";
-import type { PlanRequest } from "../plan/types.ts";
-import { embeddedCalibrationKinds } from "../text/embedded/mod.ts";
-import { usesLearning } from "./calibrate.ts";
+import { refitsSequentially } from "../../apply/sequential.ts";
+import type { ExportTarget } from "../../export/formats.ts";
+import type { Model } from "../../model/types.ts";
+import { bytesPerNumber } from "../../model/number_formats.ts";
+import type { PlanRequest } from "../../plan/types.ts";
+import { embeddedCalibrationKinds } from "../../text/embedded/mod.ts";
+import { usesLearning } from "../calibrate.ts";
 import type { MemoryTask } from "./memory_needs.ts";
-import type { CalibrationOptions } from "./types.ts";
+import type { CalibrationOptions } from "../types.ts";
 
 /** What a job does. */
 export interface JobShape {

@@ -7,11 +7,15 @@
 import { createHash } from "node:crypto";
 import { dirname, join } from "@std/path";
 import { z } from "zod";
-import config from "../../deno.json" with { type: "json" };
-import { ExportError } from "../errors.ts";
-import { readSafetensorsHeader, type TensorEntry, writeSafetensors } from "../model/safetensors.ts";
-import type { TensorView } from "../model/types.ts";
-import { parseJson } from "../json.ts";
+import config from "../../../deno.json" with { type: "json" };
+import { ExportError } from "../../errors.ts";
+import {
+  readSafetensorsHeader,
+  type TensorEntry,
+  writeSafetensors,
+} from "../../model/safetensors.ts";
+import type { TensorView } from "../../model/types.ts";
+import { parseJson } from "../../json.ts";
 import { parseWithAllNumbers, stringifyWithAllNumbers } from "./all_numbers.ts";
 import { type Condition, requireSame } from "./conditions.ts";
 

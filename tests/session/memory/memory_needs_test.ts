@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { ordinaryLimits } from "../../core/engine/memory.ts";
-import { OptionError } from "../../core/errors.ts";
-import type { Architecture } from "../../core/model/types.ts";
+import { ordinaryLimits } from "../../../core/engine/memory.ts";
+import { OptionError } from "../../../core/errors.ts";
+import type { Architecture } from "../../../core/model/types.ts";
 import {
   fixedBytes,
   heldBytes,
@@ -10,7 +10,7 @@ import {
   memoryNeeds,
   type MemoryTask,
   promisedLimits,
-} from "../../core/session/memory_needs.ts";
+} from "../../../core/session/memory/memory_needs.ts";
 
 interface Sizes {
   readonly layers: number;

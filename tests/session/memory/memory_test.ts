@@ -2,18 +2,18 @@
  * Memory as a promise: results that do not depend on where streams lie, and processes that stay below what was said.
  */
 import { assert, assertEquals } from "@std/assert";
-import { writeRandomLlama } from "../../bench/memory/model.ts";
-import { applyPlan } from "../../core/apply/apply.ts";
-import { MemoryBudget, ordinaryLimits } from "../../core/engine/memory.ts";
-import { openOnnxEngine } from "../../core/engine/onnx.ts";
-import { hashFiles } from "../../core/export/folder.ts";
-import { refinedPlan } from "../../core/learn/refine.ts";
-import { openModel } from "../../core/model/open.ts";
-import { calibrateWith } from "../../core/session/calibrate.ts";
-import { evaluateTexts, evaluationTexts } from "../../core/session/evaluation.ts";
-import { smallModel, wordyDomain } from "../helpers/pipeline.ts";
-import { withRandomModel } from "../helpers/random-model.ts";
-import { withTemporaryFolder } from "../helpers/temporary.ts";
+import { writeRandomLlama } from "../../../bench/memory/model.ts";
+import { applyPlan } from "../../../core/apply/apply.ts";
+import { MemoryBudget, ordinaryLimits } from "../../../core/engine/memory.ts";
+import { openOnnxEngine } from "../../../core/engine/onnx.ts";
+import { hashFiles } from "../../../core/export/folder.ts";
+import { refinedPlan } from "../../../core/learn/refine.ts";
+import { openModel } from "../../../core/model/open.ts";
+import { calibrateWith } from "../../../core/session/calibrate.ts";
+import { evaluateTexts, evaluationTexts } from "../../../core/session/evaluation.ts";
+import { smallModel, wordyDomain } from "../../helpers/pipeline.ts";
+import { withRandomModel } from "../../helpers/random-model.ts";
+import { withTemporaryFolder } from "../../helpers/temporary.ts";
 
 Deno.test("A pruned model is the same, byte for byte, whether streams, matrices and blocks stay in memory or not", async () => {
   await withRandomModel({ ...smallModel, tied: false }, async (folder) => {
@@ -56,7 +56,7 @@ Deno.test("A pruned model is the same, byte for byte, whether streams, matrices 
   });
 });
 
-const command = new URL("../../main.ts", import.meta.url).pathname;
+const command = new URL("../../../main.ts", import.meta.url).pathname;
 
 interface Finished {
   readonly code: number;

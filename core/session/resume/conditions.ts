@@ -2,15 +2,15 @@
  * What a run depends on, as named values that can be compared with those of another run, and told apart in a sentence.
  * @module
  */
-import { OptionError } from "../errors.ts";
-import { limitsThatCount, MemoryBudget } from "../engine/memory.ts";
-import type { ExportTarget } from "../export/formats.ts";
-import type { Engine } from "../engine/types.ts";
-import type { ChoiceTask } from "../evaluate/tasks.ts";
-import type { Model } from "../model/types.ts";
-import type { PlanRequest } from "../plan/types.ts";
-import type { Domain } from "../text/domains.ts";
-import { hashWindows } from "../text/windows.ts";
+import { OptionError } from "../../errors.ts";
+import { limitsThatCount, MemoryBudget } from "../../engine/memory.ts";
+import type { ExportTarget } from "../../export/formats.ts";
+import type { Engine } from "../../engine/types.ts";
+import type { ChoiceTask } from "../../evaluate/tasks.ts";
+import type { Model } from "../../model/types.ts";
+import type { PlanRequest } from "../../plan/types.ts";
+import type { Domain } from "../../text/domains.ts";
+import { hashWindows } from "../../text/windows.ts";
 
 /** One thing that a run depends on. */
 export interface Condition {

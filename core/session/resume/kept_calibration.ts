@@ -3,13 +3,13 @@
  * @module
  */
 import { join } from "@std/path";
-import type { GramPlace } from "../calibrate/layer_sums.ts";
-import { loadStatistics, saveStatistics } from "../calibrate/store.ts";
-import type { DamageCurve, LayerStatistics } from "../calibrate/types.ts";
-import { joinWindows } from "../engine/batches.ts";
-import { readTensorBytes } from "../model/tensor_reader.ts";
-import type { MemoryTensor, Tensor } from "../model/types.ts";
-import { cutWindows } from "../text/windows.ts";
+import type { GramPlace } from "../../calibrate/layer_sums.ts";
+import { loadStatistics, saveStatistics } from "../../calibrate/store.ts";
+import type { DamageCurve, LayerStatistics } from "../../calibrate/types.ts";
+import { joinWindows } from "../../engine/batches.ts";
+import { readTensorBytes } from "../../model/tensor_reader.ts";
+import type { MemoryTensor, Tensor } from "../../model/types.ts";
+import { cutWindows } from "../../text/windows.ts";
 import type { Journal } from "./journal.ts";
 
 /** Finished parts of a calibration. */

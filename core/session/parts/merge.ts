@@ -3,23 +3,23 @@
  * have added them, so that the statistics are those of one run, byte for byte, in whatever order the parts are given.
  * @module
  */
-import { LayerSums } from "../calibrate/layer_sums.ts";
-import type { DomainWindows, LayerStatistics, Statistics } from "../calibrate/types.ts";
-import type { SumUnit } from "../calibrate/units.ts";
-import { OptionError, StatisticsError } from "../errors.ts";
-import { memoryOf } from "../engine/memory.ts";
-import { blockTensors } from "../model/open.ts";
-import type { Model } from "../model/types.ts";
-import { breathe, type WorkOptions } from "../progress.ts";
-import { scored, statisticsOf, withLearned } from "./calibrate.ts";
-import { differences } from "./conditions.ts";
-import { Journal } from "./journal.ts";
-import { placeStatistics, requireNewFile } from "./jobs.ts";
-import { KeptCalibration } from "./kept_calibration.ts";
+import { LayerSums } from "../../calibrate/layer_sums.ts";
+import type { DomainWindows, LayerStatistics, Statistics } from "../../calibrate/types.ts";
+import type { SumUnit } from "../../calibrate/units.ts";
+import { OptionError, StatisticsError } from "../../errors.ts";
+import { memoryOf } from "../../engine/memory.ts";
+import { blockTensors } from "../../model/open.ts";
+import type { Model } from "../../model/types.ts";
+import { breathe, type WorkOptions } from "../../progress.ts";
+import { scored, statisticsOf, withLearned } from "../calibrate.ts";
+import { differences } from "../resume/conditions.ts";
+import { Journal } from "../resume/journal.ts";
+import { placeStatistics, requireNewFile } from "../jobs.ts";
+import { KeptCalibration } from "../resume/kept_calibration.ts";
 import { loadPart, type PartWords, type StatisticsPart } from "./part_store.ts";
-import { memoryTask } from "./memory_tasks.ts";
-import { withModel } from "./setup.ts";
-import type { JobOptions } from "./types.ts";
+import { memoryTask } from "../memory/memory_tasks.ts";
+import { withModel } from "../setup.ts";
+import type { JobOptions } from "../types.ts";
 
 /** Options of {@linkcode mergeJob}. */
 export interface MergeOptions extends JobOptions {

@@ -3,13 +3,13 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import type { AppliedPlan } from "../apply/apply.ts";
-import type { KeptFits } from "../apply/kept_fits.ts";
-import { encode, numberCount, type TensorEntry } from "../model/safetensors.ts";
-import { openModel } from "../model/open.ts";
-import { readTensor } from "../model/tensor_reader.ts";
-import type { Plan } from "../plan/types.ts";
-import type { Remember } from "../progress.ts";
+import type { AppliedPlan } from "../../apply/apply.ts";
+import type { KeptFits } from "../../apply/kept_fits.ts";
+import { encode, numberCount, type TensorEntry } from "../../model/safetensors.ts";
+import { openModel } from "../../model/open.ts";
+import { readTensor } from "../../model/tensor_reader.ts";
+import type { Plan } from "../../plan/types.ts";
+import type { Remember } from "../../progress.ts";
 import { type Journal, syncFolder } from "./journal.ts";
 
 /**

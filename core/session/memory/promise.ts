@@ -2,8 +2,8 @@
  * Promising memory: limits that keep a job below a number of bytes, and a process that gives back what it frees.
  * @module
  */
-import { returnFreedMemory } from "../engine/allocator.ts";
-import { MemoryBudget } from "../engine/memory.ts";
+import { returnFreedMemory } from "../../engine/allocator.ts";
+import { MemoryBudget } from "../../engine/memory.ts";
 import { type MemoryTask, promisedLimits } from "./memory_needs.ts";
 
 /**

@@ -4,19 +4,23 @@
  * @module
  */
 import { z } from "zod";
-import { joinWindows } from "../engine/batches.ts";
-import { StatisticsError } from "../errors.ts";
-import { readSafetensorsHeader, type TensorEntry, writeSafetensors } from "../model/safetensors.ts";
-import { readTensorBytes } from "../model/tensor_reader.ts";
-import type { LayerShape, TensorView } from "../model/types.ts";
-import { STRUCTURES } from "../model/units.ts";
-import { parseJson } from "../json.ts";
-import { requestShape } from "../plan/store.ts";
-import type { PlanRequest } from "../plan/types.ts";
-import { cutWindows } from "../text/windows.ts";
-import { layerShape, sumEntries } from "../calibrate/store.ts";
-import type { DomainSums } from "../calibrate/types.ts";
-import type { Shard, SumUnit, UnitSums } from "../calibrate/units.ts";
+import { joinWindows } from "../../engine/batches.ts";
+import { StatisticsError } from "../../errors.ts";
+import {
+  readSafetensorsHeader,
+  type TensorEntry,
+  writeSafetensors,
+} from "../../model/safetensors.ts";
+import { readTensorBytes } from "../../model/tensor_reader.ts";
+import type { LayerShape, TensorView } from "../../model/types.ts";
+import { STRUCTURES } from "../../model/units.ts";
+import { parseJson } from "../../json.ts";
+import { requestShape } from "../../plan/store.ts";
+import type { PlanRequest } from "../../plan/types.ts";
+import { cutWindows } from "../../text/windows.ts";
+import { layerShape, sumEntries } from "../../calibrate/store.ts";
+import type { DomainSums } from "../../calibrate/types.ts";
+import type { Shard, SumUnit, UnitSums } from "../../calibrate/units.ts";
 
 /** The name of the metadata that makes a file a part. */
 export const partKey = "gprune.part";

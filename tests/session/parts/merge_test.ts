@@ -1,19 +1,19 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import fc from "fast-check";
-import { loadStatistics } from "../../core/calibrate/store.ts";
-import { sumUnits, unitsOf } from "../../core/calibrate/units.ts";
-import { CancelledError, OptionError, StatisticsError } from "../../core/errors.ts";
+import { loadStatistics } from "../../../core/calibrate/store.ts";
+import { sumUnits, unitsOf } from "../../../core/calibrate/units.ts";
+import { CancelledError, OptionError, StatisticsError } from "../../../core/errors.ts";
 import {
   calibrateJob,
   calibratePartJob,
   type CalibratePartOptions,
   mergeJob,
   planJob,
-} from "../../core/session.ts";
-import { smallModel, wordyDomain } from "../helpers/pipeline.ts";
-import { withRandomModel } from "../helpers/random-model.ts";
-import { withTemporaryFolder } from "../helpers/temporary.ts";
+} from "../../../core/session.ts";
+import { smallModel, wordyDomain } from "../../helpers/pipeline.ts";
+import { withRandomModel } from "../../helpers/random-model.ts";
+import { withTemporaryFolder } from "../../helpers/temporary.ts";
 
 type Options = Omit<CalibratePartOptions, "shard">;
 

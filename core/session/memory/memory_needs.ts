@@ -6,11 +6,11 @@
  * is counted is resident memory: mapped pages of weight files are part of it.
  * @module
  */
-import { type MemoryLimits, ordinaryLimits } from "../engine/memory.ts";
-import { OptionError } from "../errors.ts";
-import type { Architecture, LayerShape } from "../model/types.ts";
-import { blockParameters } from "../model/units.ts";
-import type { Metric, Refit } from "../plan/types.ts";
+import { type MemoryLimits, ordinaryLimits } from "../../engine/memory.ts";
+import { OptionError } from "../../errors.ts";
+import type { Architecture, LayerShape } from "../../model/types.ts";
+import { blockParameters } from "../../model/units.ts";
+import type { Metric, Refit } from "../../plan/types.ts";
 
 /** What a job does, as far as memory goes. */
 export interface MemoryTask {

@@ -1,13 +1,13 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
-import { CancelledError, ExportError, OptionError } from "../../core/errors.ts";
-import type { Progress } from "../../core/progress.ts";
-import { Random } from "../../core/random.ts";
-import { calibrateJob, prune, type PruneOptions } from "../../core/session.ts";
-import { smallModel, wordyDomain } from "../helpers/pipeline.ts";
-import { withRandomModel } from "../helpers/random-model.ts";
-import { assertSameResult } from "../helpers/resume.ts";
-import { withTemporaryFolder } from "../helpers/temporary.ts";
+import { CancelledError, ExportError, OptionError } from "../../../core/errors.ts";
+import type { Progress } from "../../../core/progress.ts";
+import { Random } from "../../../core/random.ts";
+import { calibrateJob, prune, type PruneOptions } from "../../../core/session.ts";
+import { smallModel, wordyDomain } from "../../helpers/pipeline.ts";
+import { withRandomModel } from "../../helpers/random-model.ts";
+import { assertSameResult } from "../../helpers/resume.ts";
+import { withTemporaryFolder } from "../../helpers/temporary.ts";
 
 interface Place {
   readonly model: string;

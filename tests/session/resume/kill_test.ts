@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { join } from "@std/path";
-import { Random } from "../../core/random.ts";
-import { assertSameResult } from "../helpers/resume.ts";
-import { withTemporaryFolder } from "../helpers/temporary.ts";
+import { Random } from "../../../core/random.ts";
+import { assertSameResult } from "../../helpers/resume.ts";
+import { withTemporaryFolder } from "../../helpers/temporary.ts";
 
-const main = fileURLToPath(new URL("../../main.ts", import.meta.url));
+const main = fileURLToPath(new URL("../../../main.ts", import.meta.url));
 const options = [
   ...["prune", "--samples", "4", "--seq-len", "64", "--eval-windows", "2", "--no-choice"],
   ...["--shape", "adaptive", "--sparsity", "0.4"],

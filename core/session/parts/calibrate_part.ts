@@ -2,30 +2,35 @@
  * One part of a calibration that several machines share: the sums over some of its units.
  * @module
  */
-import { collectUnits } from "../calibrate/collect.ts";
-import type { DomainWindows } from "../calibrate/types.ts";
-import { type Shard, type SumUnit, sumUnits, unitsOf, type UnitSums } from "../calibrate/units.ts";
-import type { Engine } from "../engine/types.ts";
-import { OptionError } from "../errors.ts";
-import type { TensorEntry } from "../model/safetensors.ts";
-import { readTensorBytes } from "../model/tensor_reader.ts";
-import type { Model } from "../model/types.ts";
-import { selfDomain } from "../plan/weights.ts";
-import { calibrationDomains } from "../text/texts.ts";
-import type { Domain } from "../text/domains.ts";
+import { collectUnits } from "../../calibrate/collect.ts";
+import type { DomainWindows } from "../../calibrate/types.ts";
+import {
+  type Shard,
+  type SumUnit,
+  sumUnits,
+  unitsOf,
+  type UnitSums,
+} from "../../calibrate/units.ts";
+import type { Engine } from "../../engine/types.ts";
+import { OptionError } from "../../errors.ts";
+import type { TensorEntry } from "../../model/safetensors.ts";
+import { readTensorBytes } from "../../model/tensor_reader.ts";
+import type { Model } from "../../model/types.ts";
+import { selfDomain } from "../../plan/weights.ts";
+import { calibrationDomains } from "../../text/texts.ts";
+import type { Domain } from "../../text/domains.ts";
 import {
   type CalibrationSettings,
-  domainWindows,
   prepareCalibration,
   type PreparedCalibration,
-  selfWindows,
-} from "./calibrate.ts";
-import { Journal } from "./journal.ts";
-import { calibrationTask, requireNewFile } from "./jobs.ts";
-import { KeptCalibration } from "./kept_calibration.ts";
+} from "../calibrate.ts";
+import { domainWindows, selfWindows } from "../calibration_windows.ts";
+import { Journal } from "../resume/journal.ts";
+import { calibrationTask, requireNewFile } from "../jobs.ts";
+import { KeptCalibration } from "../resume/kept_calibration.ts";
 import { type PartWords, savePart, unitEntries } from "./part_store.ts";
-import { withModel } from "./setup.ts";
-import type { CalibrateOptions } from "./types.ts";
+import { withModel } from "../setup.ts";
+import type { CalibrateOptions } from "../types.ts";
 
 /** Options of {@linkcode calibratePartJob}. */
 export interface CalibratePartOptions extends CalibrateOptions {
