@@ -2,7 +2,7 @@
  * Pruned layers in memory, for the passes that learn what a cut costs.
  * @module
  */
-import { refitOne } from "../apply/apply.ts";
+import { refitOne } from "../apply/refit_one.ts";
 import { prunedBlockTensors, type RefittedLayer } from "../apply/pruned_block.ts";
 import { refitWeights } from "../apply/moments.ts";
 import { shapeAfter } from "../apply/slice.ts";

@@ -5,7 +5,8 @@ import {
   assertNotEquals,
   assertRejects,
 } from "@std/assert";
-import { applyPlan, refitOne } from "../../core/apply/apply.ts";
+import { applyPlan } from "../../core/apply/apply.ts";
+import { refitOne } from "../../core/apply/refit_one.ts";
 import { prunedBlockTensors } from "../../core/apply/pruned_block.ts";
 import { refitWeights } from "../../core/apply/moments.ts";
 import { CancelledError, ExportError, PlanError, StatisticsError } from "../../core/errors.ts";

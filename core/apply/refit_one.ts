@@ -1,0 +1,65 @@
+/**
+ * The refit of one projection by itself, from statistics.
+ * @module
+ */
+import type { Statistics } from "../calibrate/types.ts";
+import { blockTensors } from "../model/open.ts";
+import { readTensor } from "../model/safetensors.ts";
+import type { Model, Structure } from "../model/types.ts";
+import { unitCuts } from "../model/units.ts";
+import type { LayerPlan, Refit } from "../plan/types.ts";
+import { heldOutMoments, inputMoments } from "./moments.ts";
+import { refitLayer, type RefittedProjection } from "./refit.ts";
+import { channelsOf, closingRoles, keptUnits } from "./slice.ts";
+
+/** Options of {@linkcode refitOne}. */
+export interface RefitOneOptions {
+  /** What to do. */
+  readonly refit: Refit;
+  /** How much each domain counts. */
+  readonly domainWeights: readonly number[];
+  /** Cancels the work. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The new closing projection of one layer and kind, from a model's statistics: what `applyPlan` writes, for
+ * trials in memory.
+ *
+ * @param model The dense model
+ * @param statistics What calibration found
+ * @param plan The layer's plan
+ * @param structure The kind of unit
+ * @param options Refit, weights of the domains, cancellation
+ * @returns The projection; its weights are `[hidden, channels that stay]`
+ * @throws {StatisticsError} if the statistics lack what the refit needs
+ * @throws {CancelledError} if the signal is aborted
+ */
+export async function refitOne(
+  model: Model,
+  statistics: Statistics,
+  plan: LayerPlan,
+  structure: Structure,
+  options: RefitOneOptions,
+): Promise<RefittedProjection> {
+  const { layer } = plan;
+  const shape = model.architecture.layers[layer];
+  const kind = statistics.layers[layer][structure];
+  const tensors = blockTensors(model, layer);
+  const roles = closingRoles(model.architecture, shape, structure);
+  const size = unitCuts(model.architecture, shape, structure)
+    .find(({ role }) => role === roles.weight)?.size ?? 1;
+  const bias = tensors.get(roles.bias);
+  const { refit, signal } = options;
+  return await refitLayer({
+    layer,
+    structure,
+    refit,
+    weight: await readTensor(tensors.get(roles.weight)!),
+    bias: bias === undefined ? undefined : await readTensor(bias),
+    kept: channelsOf(keptUnits(plan, structure), size),
+    moments: await inputMoments(kind.domains, options.domainWeights, { gram: refit === "lsq" }),
+    heldOut: await heldOutMoments(kind),
+    signal,
+  });
+}
