@@ -28,6 +28,8 @@ export interface Progress {
   readonly total: number;
   /** What the units are, in the plural, such as `tokens` or `blocks`. */
   readonly unit: string;
+  /** What all of the stage is about, where a stage comes several times, such as `dense` or `pruned onnx q8`. */
+  readonly subject?: string;
   /** What is in hand right now, such as `layer 3, wiki`. */
   readonly detail?: string;
   /** The layer in hand, counted from 0, where work goes layer by layer. */

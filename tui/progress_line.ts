@@ -49,7 +49,8 @@ const halfLife = 5000;
  * @returns Whether a new stage begins
  */
 export function startsStage(state: ProgressState | undefined, progress: Progress): boolean {
-  return state === undefined || progress.total !== state.progress.total ||
+  return state === undefined || progress.subject !== state.progress.subject ||
+    progress.total !== state.progress.total ||
     progress.done < state.progress.done;
 }
 
@@ -105,12 +106,12 @@ export function secondsLeft(state: ProgressState, now: number): number | undefin
  * @returns One line of at most `width` columns
  */
 export function progressLine(state: ProgressState, now: number, width: number): string {
-  const { stage, detail } = state.progress;
+  const { detail } = state.progress;
   const share = shareDone(state.progress);
   const left = secondsLeft(state, now);
   const elapsed = formatClock((now - state.startedAt) / 1000);
   const parts = [
-    stageNames[stage],
+    nameOf(state.progress),
     share === undefined ? undefined : `${bar(share, 16)} ${percent(share)}`,
     elapsed + (left === undefined ? "" : `, about ${formatClock(left)} left`),
     rateText(state),
@@ -141,8 +142,8 @@ export function plainLine(
   now: number,
   which: "start" | "during" | "end",
 ): string {
-  const { stage, done, total, unit, detail } = state.progress;
-  const name = stageNames[stage];
+  const { done, total, unit, detail } = state.progress;
+  const name = nameOf(state.progress);
   const amount = (value: number) => `${formatCount(value)} ${unit}`;
   const elapsed = formatClock((now - state.startedAt) / 1000);
   if (which === "start") return total > 0 ? `${name}: ${amount(total)}` : name;
@@ -160,6 +161,10 @@ export function plainLine(
     rateText(state),
     detail,
   ].filter((part) => part !== undefined && part !== "").join(", ");
+}
+
+function nameOf({ stage, subject }: Progress): string {
+  return subject === undefined ? stageNames[stage] : `${stageNames[stage]} (${subject})`;
 }
 
 function shareDone({ done, total }: Progress): number | undefined {

@@ -66,8 +66,8 @@ export async function decoderPerplexity(
         for (const part of smallBatches(batch, decoder.vocabularySize)) {
           sum += await lossOf(decoder, part, losses.sum);
           done += part.length * part[0].length;
-          const detail = options.label;
-          options.onProgress?.({ stage: "evaluate", done, total, unit: "tokens", detail });
+          const subject = options.label;
+          options.onProgress?.({ stage: "evaluate", done, total, unit: "tokens", subject });
           await breathe(options.signal);
         }
       }

@@ -52,7 +52,6 @@ export async function runWholeModel(
   const tokens = sizes.reduce((sum, size) => sum + size, 0);
   if (tokens === 0) return { tokens: 0, tokensPerSecond: 0 };
   const total = tokens * (architecture.layers.length + 1);
-  const label = options.label === undefined ? "" : `${options.label} `;
   let done = 0;
   let milliseconds = 0;
   const timed = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -63,8 +62,8 @@ export async function runWholeModel(
   };
   const advance = async (batch: number, part: string) => {
     done += sizes[batch];
-    const detail = `${label}${part}`;
-    options.onProgress?.({ stage: "evaluate", done, total, unit: "tokens", detail });
+    const subject = options.label;
+    options.onProgress?.({ stage: "evaluate", done, total, unit: "tokens", subject, detail: part });
     await breathe(options.signal);
   };
   const finished = new Set<number>();

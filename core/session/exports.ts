@@ -165,6 +165,11 @@ async function writeDense(
       ...options,
       onNote: undefined,
       remember: undefined,
+      onProgress: (progress) =>
+        options.onProgress?.({
+          ...progress,
+          subject: `dense ${progress.subject ?? ""}, to compare`,
+        }),
     });
     return true;
   } catch (error) {

@@ -78,7 +78,14 @@ export async function exportGguf(
   const bytes = await writeGguf(path, metadata, tensors, {
     signal,
     onTensor: (detail, done, total) =>
-      onProgress?.({ stage: "export", done, total, unit: "tensors", detail }),
+      onProgress?.({
+        stage: "export",
+        done,
+        total,
+        unit: "tensors",
+        subject: `gguf ${quantize}`,
+        detail,
+      }),
   });
   const numbers = countNumbers(tensors);
   const notes = notesOn(model, kind, quantize, layers, numbers);

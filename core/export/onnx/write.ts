@@ -44,7 +44,14 @@ export async function exportOnnx(
     ...options,
     signal,
     onWeight: (detail, done, total) =>
-      onProgress?.({ stage: "export", done, total, unit: "tensors", detail }),
+      onProgress?.({
+        stage: "export",
+        done,
+        total,
+        unit: "tensors",
+        subject: quantize === "none" ? "onnx" : `onnx ${quantize}`,
+        detail,
+      }),
   });
   await writeRuntimeConfigs(model, directory, {
     file: onnxFiles[quantize],
