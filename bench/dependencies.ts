@@ -38,7 +38,9 @@ export async function dependencyList(): Promise<string> {
 
 Printed by \`bench/dependencies.ts\` from \`deno.lock\` and the packages' own \`package.json\`; a test
 checks that it is current. All come from npm, at pinned versions whose hashes are in the lock file.
-No package's install script is run.
+No package's install script is run, so that \`adm-zip\` and \`global-agent\`, which only the one of
+\`onnxruntime-node\` uses, are never loaded. \`deno audit\` asks the registry for known advisories; CI runs
+it and prints what it says, or that the registry did not answer.
 
 ## To run
 
