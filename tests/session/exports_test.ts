@@ -209,8 +209,8 @@ Deno.test("prune() to onnx leaves nothing behind when cancelled while files are 
           ...options,
           formats: ["onnx"],
           signal: controller.signal,
-          onProgress: ({ detail }) => {
-            if (detail === "dense onnx none") controller.abort();
+          onProgress: ({ subject }) => {
+            if (subject === "dense onnx none") controller.abort();
           },
         }),
       CancelledError,
