@@ -10,6 +10,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { llamaConfig, llamaTensors } from "./llama_layout.ts";
 import { type Decoder, openDecoder } from "../core/engine/decoder.ts";
 import { onnxFiles, type OnnxQuantization } from "../core/export/onnx/names.ts";
 import { exportOnnx } from "../core/export/onnx/write.ts";
@@ -59,53 +60,25 @@ function* filled(count: number): Generator<Uint8Array> {
 }
 
 async function writeModel(folder: string, shape: LayerShape): Promise<void> {
+  const sizes = {
+    ...shape,
+    hiddenSize: HIDDEN,
+    headSize: HEAD,
+    layers: LAYERS,
+    vocabularySize: VOCABULARY,
+  };
   await Deno.mkdir(folder, { recursive: true });
   await Deno.writeTextFile(
     `${folder}/config.json`,
-    JSON.stringify({
-      model_type: "llama",
-      hidden_size: HIDDEN,
-      intermediate_size: shape.ffnWidth,
-      num_hidden_layers: LAYERS,
-      num_attention_heads: shape.queryHeads,
-      num_key_value_heads: shape.keyValueHeads,
-      head_dim: HEAD,
-      vocab_size: VOCABULARY,
-      max_position_embeddings: 2048,
-      rms_norm_eps: 1e-5,
-      rope_theta: 10000,
-      hidden_act: "silu",
-      tie_word_embeddings: true,
-    }),
+    JSON.stringify(llamaConfig(sizes, true)),
   );
-  const entry = (name: string, ...sizes: number[]): TensorEntry => ({
+  const entries = llamaTensors(sizes, true).map(({ name, shape }): TensorEntry => ({
     name,
     dataType: "BF16",
-    shape: sizes,
-    bytes: () => filled(numberCount(sizes)),
-  });
-  const { ffnWidth, keyValueHeads, queryHeads } = shape;
-  const [queries, keys] = [queryHeads * HEAD, keyValueHeads * HEAD];
-  const blocks = Array.from({ length: LAYERS }, (_, layer) => {
-    const own = (name: string, ...sizes: number[]) =>
-      entry(`model.layers.${layer}.${name}.weight`, ...sizes);
-    return [
-      own("input_layernorm", HIDDEN),
-      own("self_attn.q_proj", queries, HIDDEN),
-      own("self_attn.k_proj", keys, HIDDEN),
-      own("self_attn.v_proj", keys, HIDDEN),
-      own("self_attn.o_proj", HIDDEN, queries),
-      own("post_attention_layernorm", HIDDEN),
-      own("mlp.gate_proj", ffnWidth, HIDDEN),
-      own("mlp.up_proj", ffnWidth, HIDDEN),
-      own("mlp.down_proj", HIDDEN, ffnWidth),
-    ];
-  });
-  await writeSafetensors(`${folder}/model.safetensors`, [
-    entry("model.embed_tokens.weight", VOCABULARY, HIDDEN),
-    ...blocks.flat(),
-    entry("model.norm.weight", HIDDEN),
-  ]);
+    shape,
+    bytes: () => filled(numberCount(shape)),
+  }));
+  await writeSafetensors(`${folder}/model.safetensors`, entries);
 }
 
 /** Multiply-adds of a prompt: projections, output head, and attention over half of the prompt on average. */

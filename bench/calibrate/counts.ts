@@ -2,7 +2,7 @@
  * The multiply-adds that calibration needs.
  * @module
  */
-import type { RandomModelSizes } from "../random_model.ts";
+import type { LlamaSizes } from "../llama_layout.ts";
 
 /** Multiply-adds over all tokens and layers. */
 export interface Counts {
@@ -28,7 +28,7 @@ export interface Counts {
  * @param length Tokens of each
  * @returns Multiply-adds
  */
-export function counts(sizes: RandomModelSizes, windows: number, length: number): Counts {
+export function counts(sizes: LlamaSizes, windows: number, length: number): Counts {
   const { hiddenSize, headSize, layers, ffnWidth, keyValueHeads, queryHeads } = sizes;
   const tokens = windows * length;
   const all = tokens * layers;

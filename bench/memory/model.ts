@@ -6,6 +6,7 @@
 import { encode, numberCount } from "../../core/model/number_formats.ts";
 import { type TensorEntry, writeSafetensors } from "../../core/model/safetensors_writer.ts";
 import { Random } from "../../core/random.ts";
+import { llamaConfig, type LlamaSizes, type LlamaTensor, llamaTensors } from "../llama_layout.ts";
 
 /** The sizes of a random model. */
 export interface RandomLlama {
@@ -39,7 +40,7 @@ const PIECE = 1 << 20;
  * @returns All of its numbers
  */
 export function parametersOf(shape: RandomLlama): number {
-  return tensorsOf(shape).reduce((sum, { sizes }) => sum + numberCount(sizes), 0);
+  return tensorsOf(shape).reduce((sum, { shape }) => sum + numberCount(shape), 0);
 }
 
 /**
@@ -52,23 +53,7 @@ export async function writeRandomLlama(folder: string, shape: RandomLlama): Prom
   await Deno.mkdir(folder, { recursive: true });
   const json = (name: string, value: unknown) =>
     Deno.writeTextFile(`${folder}/${name}`, JSON.stringify(value, null, 2));
-  await json("config.json", {
-    model_type: "llama",
-    architectures: ["LlamaForCausalLM"],
-    hidden_size: shape.hidden,
-    intermediate_size: shape.ffnWidth,
-    num_hidden_layers: shape.layers,
-    num_attention_heads: shape.queryHeads,
-    num_key_value_heads: shape.keyValueHeads,
-    head_dim: shape.headSize,
-    vocab_size: shape.vocabulary,
-    max_position_embeddings: 2048,
-    rms_norm_eps: 1e-5,
-    rope_theta: 10000,
-    hidden_act: "silu",
-    tie_word_embeddings: false,
-    torch_dtype: "bfloat16",
-  });
+  await json("config.json", llamaConfig(sizesOf(shape), false));
   const tokenizer = new URL("../../models/tiny/", import.meta.url);
   for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
     await Deno.copyFile(new URL(name, tokenizer), `${folder}/${name}`);
@@ -82,8 +67,8 @@ export async function writeRandomLlama(folder: string, shape: RandomLlama): Prom
     const entries = tensors.map((tensor): TensorEntry => ({
       name: tensor.name,
       dataType: "BF16",
-      shape: tensor.sizes,
-      bytes: () => tensor.isNorm ? ones(numberCount(tensor.sizes)) : drawn(normal, tensor),
+      shape: tensor.shape,
+      bytes: () => tensor.shape.length === 1 ? ones(tensor.shape[0]) : drawn(normal, tensor),
     }));
     await writeSafetensors(`${folder}/${file}`, entries);
     for (const { name } of tensors) weightMap[name] = file;
@@ -94,47 +79,19 @@ export async function writeRandomLlama(folder: string, shape: RandomLlama): Prom
   });
 }
 
-interface RandomTensor {
-  readonly name: string;
-  readonly sizes: readonly number[];
-  readonly isNorm: boolean;
+function sizesOf(shape: RandomLlama): LlamaSizes {
+  return { ...shape, hiddenSize: shape.hidden, vocabularySize: shape.vocabulary };
 }
 
-function tensorsOf(shape: RandomLlama): readonly RandomTensor[] {
-  const { hidden, ffnWidth, headSize, vocabulary } = shape;
-  const [queries, keys] = [shape.queryHeads * headSize, shape.keyValueHeads * headSize];
-  const matrix = (name: string, ...sizes: number[]) => ({
-    name: `${name}.weight`,
-    sizes,
-    isNorm: sizes.length === 1,
-  });
-  return [
-    matrix("model.embed_tokens", vocabulary, hidden),
-    ...Array.from({ length: shape.layers }, (_, layer) => {
-      const own = (name: string, ...sizes: number[]) =>
-        matrix(`model.layers.${layer}.${name}`, ...sizes);
-      return [
-        own("input_layernorm", hidden),
-        own("self_attn.q_proj", queries, hidden),
-        own("self_attn.k_proj", keys, hidden),
-        own("self_attn.v_proj", keys, hidden),
-        own("self_attn.o_proj", hidden, queries),
-        own("post_attention_layernorm", hidden),
-        own("mlp.gate_proj", ffnWidth, hidden),
-        own("mlp.up_proj", ffnWidth, hidden),
-        own("mlp.down_proj", hidden, ffnWidth),
-      ];
-    }).flat(),
-    matrix("model.norm", hidden),
-    matrix("lm_head", vocabulary, hidden),
-  ];
+function tensorsOf(shape: RandomLlama): readonly LlamaTensor[] {
+  return llamaTensors(sizesOf(shape), false);
 }
 
-function intoShards(tensors: readonly RandomTensor[]): readonly RandomTensor[][] {
-  const shards: RandomTensor[][] = [[]];
+function intoShards(tensors: readonly LlamaTensor[]): readonly LlamaTensor[][] {
+  const shards: LlamaTensor[][] = [[]];
   let bytes = 0;
   for (const tensor of tensors) {
-    const own = 2 * numberCount(tensor.sizes);
+    const own = 2 * numberCount(tensor.shape);
     if (bytes > 0 && bytes + own > SHARD_BYTES) {
       shards.push([]);
       bytes = 0;
@@ -156,9 +113,9 @@ function normalPool(): Uint8Array {
 }
 
 /** Making a new number for each weight would take longer than all else: pieces of the pool from random places do. */
-function* drawn(pool: Uint8Array, { name, sizes }: RandomTensor): Generator<Uint8Array> {
+function* drawn(pool: Uint8Array, { name, shape }: LlamaTensor): Generator<Uint8Array> {
   const random = Random.of(name);
-  const count = numberCount(sizes);
+  const count = numberCount(shape);
   for (let done = 0; done < count; done += PIECE) {
     const start = random.below(POOL - PIECE);
     yield pool.subarray(2 * start, 2 * (start + Math.min(PIECE, count - done)));
