@@ -5,29 +5,15 @@ import type { CompareRow } from "../../core/evaluate/report.ts";
 import type { Progress } from "../../core/progress.ts";
 import { compareJob, prune } from "../../core/session.ts";
 import type { CompareOptions } from "../../core/session/types.ts";
-import { smallModel, wordyDomain } from "../helpers/pipeline.ts";
-import { withRandomModel } from "../helpers/random-model.ts";
-import { withTemporaryFolder } from "../helpers/temporary.ts";
+
+import { withSmallPlace } from "../helpers/small_place.ts";
 
 /** A small model, two calibration texts, one of them and another to evaluate on. */
 async function withTexts<T>(use: (options: CompareOptions, folder: string) => Promise<T>) {
-  return await withRandomModel(smallModel, (model) =>
-    withTemporaryFolder(async (folder) => {
-      const text = async (name: string) => {
-        const path = join(folder, `${name}.txt`);
-        await Deno.writeTextFile(path, wordyDomain(name).text);
-        return { name, path };
-      };
-      return await use({
-        model,
-        calibration: [await text("alpha"), await text("beta")],
-        evaluation: [await text("gamma"), await text("alpha")],
-        samples: 4,
-        seqLen: 32,
-        evalWindows: 2,
-        sparsities: [0.4],
-      }, folder);
-    }));
+  return await withSmallPlace(({ folder, options }) => {
+    const { sparsity: _, out: __, ...texts } = options;
+    return use({ ...texts, sparsities: [0.4] }, folder);
+  });
 }
 
 const pruned = (row: CompareRow) => row.perplexity.map((text) => text.pruned);

@@ -16,35 +16,16 @@ import {
 } from "../../core/session.ts";
 import { openEngine } from "../../core/engine/open.ts";
 import { measureExports } from "../../core/session/exports.ts";
-import { smallModel, wordyDomain } from "../helpers/pipeline.ts";
+import { smallModel } from "../helpers/pipeline.ts";
 import { withRandomModel } from "../helpers/random-model.ts";
+import { type SmallPlace, withSmallPlace } from "../helpers/small_place.ts";
 import { withTemporaryFolder } from "../helpers/temporary.ts";
 
-async function withPlace<T>(
-  use: (place: { readonly folder: string; readonly options: PruneOptions }) => Promise<T>,
-): Promise<T> {
-  return await withRandomModel(smallModel, (model) =>
-    withTemporaryFolder(async (folder) => {
-      const text = async (name: string) => {
-        const path = join(folder, `${name}.txt`);
-        await Deno.writeTextFile(path, wordyDomain(name).text);
-        return { name, path };
-      };
-      return await use({
-        folder,
-        options: {
-          model,
-          calibration: [await text("alpha"), await text("beta")],
-          evaluation: [await text("gamma"), await text("alpha")],
-          samples: 4,
-          seqLen: 32,
-          evalWindows: 2,
-          choiceTasks: false,
-          sparsity: 0.4,
-          out: join(folder, "out"),
-        },
-      });
-    }));
+/** A small place without the built-in tasks. */
+async function withPlace<T>(use: (place: SmallPlace) => Promise<T>): Promise<T> {
+  return await withSmallPlace(({ options, ...place }) =>
+    use({ ...place, options: { ...options, choiceTasks: false } })
+  );
 }
 
 async function names(folder: string): Promise<string[]> {

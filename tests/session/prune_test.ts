@@ -21,38 +21,8 @@ import {
   prune,
   type PruneOptions,
 } from "../../core/session.ts";
-import { smallModel, wordyDomain } from "../helpers/pipeline.ts";
-import { withRandomModel } from "../helpers/random-model.ts";
-import { withTemporaryFolder } from "../helpers/temporary.ts";
 
-interface Place {
-  readonly model: string;
-  readonly folder: string;
-  readonly options: PruneOptions;
-}
-
-/** A small model, texts in files, and options that run in a second. */
-async function withPlace<T>(use: (place: Place) => Promise<T>): Promise<T> {
-  return await withRandomModel(smallModel, (model) =>
-    withTemporaryFolder(async (folder) => {
-      const text = async (name: string) => {
-        const path = join(folder, `${name}.txt`);
-        await Deno.writeTextFile(path, wordyDomain(name).text);
-        return { name, path };
-      };
-      const options: PruneOptions = {
-        model,
-        calibration: [await text("alpha"), await text("beta")],
-        evaluation: [await text("gamma"), await text("alpha")],
-        samples: 4,
-        seqLen: 32,
-        evalWindows: 2,
-        sparsity: 0.4,
-        out: join(folder, "out"),
-      };
-      return await use({ model, folder, options });
-    }));
-}
+import { withSmallPlace } from "../helpers/small_place.ts";
 
 async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
@@ -63,7 +33,7 @@ async function weightsOf(folder: string): Promise<Uint8Array> {
 }
 
 Deno.test("prune() writes a model that opens, its card and its report", () =>
-  withPlace(async ({ options }) => {
+  withSmallPlace(async ({ options }) => {
     const { report, folder } = await prune(options);
     assertEquals(folder, options.out);
     const saved: Report = JSON.parse(await Deno.readTextFile(join(folder, "report.json")));
@@ -85,7 +55,7 @@ Deno.test("prune() writes a model that opens, its card and its report", () =>
   }));
 
 Deno.test("prune() reports the perplexity that evaluating its folder gives", () =>
-  withPlace(async ({ options }) => {
+  withSmallPlace(async ({ options }) => {
     const { report, folder } = await prune({ ...options, shape: "adaptive" });
     const { evaluation, seqLen, evalWindows } = options;
     const again = await evaluateJob({ model: folder, evaluation, seqLen, evalWindows });
@@ -111,7 +81,7 @@ async function writeQuiz(
 }
 
 Deno.test("prune() reports tasks from files and from every text, as evaluating its folder does", () =>
-  withPlace(async ({ options, folder }) => {
+  withSmallPlace(async ({ options, folder }) => {
     const tasks = [await writeQuiz(folder)];
     const { report, folder: out } = await prune({ ...options, tasks });
     assertEquals(report.tasks.map(({ name, items }) => [name, items]), [
@@ -135,7 +105,7 @@ Deno.test("prune() reports tasks from files and from every text, as evaluating i
   }));
 
 Deno.test("evaluateJob() makes 200 questions from a text, none with choiceTasks false, and notes texts without", () =>
-  withPlace(async ({ model, options, folder }) => {
+  withSmallPlace(async ({ model, options, folder }) => {
     const path = join(folder, "same.txt");
     await Deno.writeTextFile(path, "a".repeat(500));
     const evaluation = [options.evaluation![0], { name: "same", path }];
@@ -146,7 +116,7 @@ Deno.test("evaluateJob() makes 200 questions from a text, none with choiceTasks 
   }));
 
 Deno.test("evaluateJob() refuses a task file under the name of a text's own task", () =>
-  withPlace(async ({ options, folder }) => {
+  withSmallPlace(async ({ options, folder }) => {
     const tasks = [{ ...await writeQuiz(folder), name: "gamma-choice" }];
     await assertRejects(() => evaluateJob({ ...options, tasks }), OptionError, "--no-choice");
     const { tasks: rows } = await evaluateJob({ ...options, tasks, choiceTasks: false });
@@ -154,7 +124,7 @@ Deno.test("evaluateJob() refuses a task file under the name of a text's own task
   }));
 
 Deno.test("prune() goes on after a cancellation and ends as if there had been none", () =>
-  withPlace(async ({ options }) => {
+  withSmallPlace(async ({ options }) => {
     const plain = await prune({ ...options, shape: "adaptive", out: `${options.out}-plain` });
     const stop = new AbortController();
     const onProgress = ({ stage, done, total }: Progress) => {
@@ -179,7 +149,7 @@ Deno.test("prune() goes on after a cancellation and ends as if there had been no
   }));
 
 Deno.test("prune() without self and with a single domain is refused", () =>
-  withPlace(async ({ options }) => {
+  withSmallPlace(async ({ options }) => {
     const calibration = options.calibration!.slice(0, 1);
     await assertRejects(
       () => prune({ ...options, calibration, self: false }),
@@ -190,7 +160,7 @@ Deno.test("prune() without self and with a single domain is refused", () =>
   }));
 
 Deno.test("prune() with no calibration text splits self into domains", () =>
-  withPlace(async ({ options }) => {
+  withSmallPlace(async ({ options }) => {
     const { report } = await prune({ ...options, calibration: [] });
     assert(report.calibration.length >= 2, `${report.calibration.length} domains`);
     assert(report.calibration.every(({ name }) => /^self-\d$/.test(name)));
@@ -239,7 +209,7 @@ const refused: Readonly<
 };
 for (const [what, [options, type, message]] of Object.entries(refused)) {
   Deno.test(`prune() refuses ${what} and leaves nothing behind`, () =>
-    withPlace(async (place) => {
+    withSmallPlace(async (place) => {
       await assertRejects(() => prune({ ...place.options, ...options }), type, message);
       const left = await Array.fromAsync(Deno.readDir(place.folder), ({ name }) => name);
       assertEquals(left.filter((name) => name.includes("out")), []);
@@ -247,7 +217,7 @@ for (const [what, [options, type, message]] of Object.entries(refused)) {
 }
 
 Deno.test("prune() refuses a text too short for one window", () =>
-  withPlace(async ({ options, folder }) => {
+  withSmallPlace(async ({ options, folder }) => {
     const path = join(folder, "short.txt");
     await Deno.writeTextFile(path, "too short");
     const evaluation = [{ name: "short", path }];
@@ -259,7 +229,7 @@ Deno.test("prune() refuses a text too short for one window", () =>
   }));
 
 Deno.test("prune() keeps an existing folder as it was without --force", () =>
-  withPlace(async ({ options }) => {
+  withSmallPlace(async ({ options }) => {
     await Deno.mkdir(options.out);
     await Deno.writeTextFile(join(options.out, "mine"), "keep me");
     await assertRejects(() => prune(options), OptionError, "exists already");
@@ -269,7 +239,7 @@ Deno.test("prune() keeps an existing folder as it was without --force", () =>
   }));
 
 Deno.test("calibrate, plan and apply from file to file give what prune gives", () =>
-  withPlace(async ({ options, folder }) => {
+  withSmallPlace(async ({ options, folder }) => {
     const stats = join(folder, "a.stats"), plan = join(folder, "a.plan.json");
     const { model, calibration, samples, seqLen } = options;
     // Of one kind of unit there is but one way to meet the budget, so that the loss of the whole model has no say.
@@ -288,7 +258,7 @@ Deno.test("calibrate, plan and apply from file to file give what prune gives", (
   }));
 
 Deno.test("compareJob() has accuracies where --choice or tasks are given, and none otherwise", () =>
-  withPlace(async ({ options, folder }) => {
+  withSmallPlace(async ({ options, folder }) => {
     const comparing = { ...options, methods: ["random"] as const, sparsities: [0, 0.5] };
     const plain = await compareJob({ ...comparing, refits: ["none"] });
     assertEquals(plain.rows.map(({ tasks }) => tasks), [undefined, undefined]);
@@ -305,14 +275,14 @@ Deno.test("compareJob() has accuracies where --choice or tasks are given, and no
   }));
 
 Deno.test("exportJob() changes how numbers are stored", () =>
-  withPlace(async ({ model, folder }) => {
+  withSmallPlace(async ({ model, folder }) => {
     const { report } = await exportJob({ model, out: join(folder, "out-half"), dataType: "bf16" });
     assertEquals((await openModel(join(folder, "out-half"))).dataType, "BF16");
     assert(report.result.bytes.after < 0.6 * report.result.bytes.before);
   }));
 
 Deno.test("compareJob() gives a row for each method, sparsity and refit, dense at sparsity 0", () =>
-  withPlace(async ({ options }) => {
+  withSmallPlace(async ({ options }) => {
     const { rows, texts } = await compareJob({
       ...options,
       methods: ["gprune", "wanda-sp", "random"],

@@ -7,44 +7,21 @@ import { calibrateJob, prune, type PruneOptions } from "../../../core/session.ts
 import { smallModel, wordyDomain } from "../../helpers/pipeline.ts";
 import { withRandomModel } from "../../helpers/random-model.ts";
 import { assertSameResult } from "../../helpers/resume.ts";
-import { withTemporaryFolder } from "../../helpers/temporary.ts";
+import { type SmallPlace, withSmallPlace } from "../../helpers/small_place.ts";
 
-interface Place {
-  readonly model: string;
-  readonly folder: string;
-  readonly options: PruneOptions;
-}
-
-/** A small model, texts in files, and options that run in a second. */
-async function withPlace<T>(use: (place: Place) => Promise<T>): Promise<T> {
-  return await withRandomModel(smallModel, (model) =>
-    withTemporaryFolder(async (folder) => {
-      const text = async (name: string) => {
-        const path = join(folder, `${name}.txt`);
-        await Deno.writeTextFile(path, wordyDomain(name).text);
-        return { name, path };
-      };
-      const quiz = join(folder, "quiz.jsonl");
-      const record = { context: "one two", choices: [" three", " four"], answer: 0 };
-      await Deno.writeTextFile(quiz, `${JSON.stringify(record)}\n`);
-      return await use({
-        model,
-        folder,
-        options: {
-          model,
-          calibration: [await text("alpha"), await text("beta")],
-          evaluation: [await text("gamma"), await text("alpha")],
-          tasks: [{ name: "quiz", path: quiz }],
-          choiceTasks: false,
-          samples: 4,
-          seqLen: 32,
-          evalWindows: 2,
-          sparsity: 0.4,
-          shape: "adaptive",
-          out: join(folder, "out"),
-        },
-      });
-    }));
+/** A small place with a quiz of one question, and an adaptive cut. */
+async function withPlace<T>(use: (place: SmallPlace) => Promise<T>): Promise<T> {
+  return await withSmallPlace(async ({ model, folder, options }) => {
+    const quiz = join(folder, "quiz.jsonl");
+    const record = { context: "one two", choices: [" three", " four"], answer: 0 };
+    await Deno.writeTextFile(quiz, `${JSON.stringify(record)}\n`);
+    const tasks = [{ name: "quiz", path: quiz }];
+    return await use({
+      model,
+      folder,
+      options: { ...options, tasks, choiceTasks: false, shape: "adaptive" },
+    });
+  });
 }
 
 /** Cancels at a piece of progress; what has been seen by then. */
