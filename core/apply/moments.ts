@@ -64,8 +64,8 @@ export async function inputMoments(
       );
     }
     const numbers = await readTensor(domain.gram);
-    balance.add(numbers, domain.tokens, weights[index]);
-    if (isView(domain.gram)) discard(numbers);
+    const release = isView(domain.gram) ? () => discard(numbers) : undefined;
+    balance.add(numbers, domain.tokens, weights[index], release);
   }
   if (total === 0) {
     throw new StatisticsError("Cannot refit: the statistics hold no activation of any domain");

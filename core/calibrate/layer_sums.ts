@@ -113,8 +113,7 @@ export class LayerSums {
       const gram = tensor && await readTensor(tensor);
       if (!unit.heldOut) this.#domain[structure].add({ ...rest, gram });
       else if (gram !== undefined) {
-        this.#heldOut?.[structure].add(gram, rest.tokens, 1);
-        discard(gram);
+        this.#heldOut?.[structure].add(gram, rest.tokens, 1, () => discard(gram));
       }
     }
     if (unit.heldOut || following?.domain === unit.domain && !following.heldOut) return;
@@ -136,8 +135,10 @@ export class LayerSums {
     return ofStructures((structure): KindStatistics => ({
       domains: this.#summed.map((sums) => sums[structure]),
       weights: norms[structure],
-      heldOutGram: this.#heldOut &&
-        inSinglePrecision(this.#heldOut[structure].result(), channels[structure]),
+      heldOutGram: this.#heldOut && {
+        shape: [channels[structure], channels[structure]],
+        data: this.#heldOut[structure].singleResult(),
+      },
     }));
   }
 
@@ -149,10 +150,11 @@ export class LayerSums {
       sums.close();
       const gram = result.gram as MemoryTensor | undefined;
       if (gram === undefined) return result;
-      if (judges) this.#heldOut?.[structure].add(gram.data, result.tokens, 1);
       const place = { layer: this.#layer, structure, domain };
       const kept = await this.#options.onGram?.(place, gram) ?? gram;
-      if (kept !== gram) discard(gram.data);
+      const release = () => kept === gram ? undefined : discard(gram.data);
+      if (judges) this.#heldOut?.[structure].add(gram.data, result.tokens, 1, release);
+      else release();
       return { ...result, gram: kept };
     };
     this.#summed.push({ ffn: await end("ffn"), heads: await end("heads") });
@@ -162,12 +164,6 @@ export class LayerSums {
   #fresh(): Readonly<Record<Structure, SumAccumulator>> {
     return unitAccumulators(this.#model.architecture, this.#layer, this.#options);
   }
-}
-
-function inSinglePrecision(matrix: Float64Array, n: number): MemoryTensor {
-  const data = new Float32Array(matrix);
-  discard(matrix);
-  return { shape: [n, n], data };
 }
 
 function channelsOf(

@@ -78,8 +78,7 @@ export async function balancedKindGram(
   const balance = new GramBalance(channels);
   for (const [index, { gram, tokens }] of kind.domains.entries()) {
     const numbers = await readTensor(gram!);
-    balance.add(numbers, tokens, weights[index]);
-    if (isView(gram!)) discard(numbers);
+    balance.add(numbers, tokens, weights[index], isView(gram!) ? () => discard(numbers) : undefined);
   }
   return balance.result();
 }

@@ -3,11 +3,15 @@
  * @module
  */
 import { StatisticsError } from "../errors.ts";
+import { discard } from "./discard.ts";
 
 /** Brings Gram matrices together that come one by one, so that they need not be in memory at once. */
 export class GramBalance {
-  readonly #balanced: Float64Array;
   readonly #n: number;
+  /** The first matrix, while no other has come: then it need not be added to anything. */
+  #first: ScaledGram | undefined;
+  /** The sum of several. */
+  #balanced: Float64Array | undefined;
   #total = 0;
 
   /**
@@ -17,19 +21,24 @@ export class GramBalance {
    */
   constructor(n: number) {
     this.#n = n;
-    this.#balanced = new Float64Array(n * n);
   }
 
   /**
    * Adds a domain; one without energy, tokens or weight is left out.
    *
-   * @param gram Σ x xᵀ, `[n, n]`
+   * @param gram Σ x xᵀ, `[n, n]`; it stays as it is until it is released
    * @param tokens Tokens that were summed
    * @param weight How much the domain counts
+   * @param release Called when the matrix is not looked at any more, which may be at the next one or at the result
    * @throws {StatisticsError} if the size does not fit, or a number is not finite
    */
-  add(gram: Float32Array | Float64Array, tokens: number, weight: number): void {
-    const [balanced, n] = [this.#balanced, this.#n];
+  add(
+    gram: Float32Array | Float64Array,
+    tokens: number,
+    weight: number,
+    release: () => void = () => undefined,
+  ): void {
+    const n = this.#n;
     if (gram.length !== n * n) {
       throw new StatisticsError(
         `Cannot balance Gram matrices: one of ${gram.length} numbers was given for ${n} channels`,
@@ -41,26 +50,76 @@ export class GramBalance {
         "Cannot balance Gram matrices: one holds NaN, infinities or sums too large; the model's weights or the statistics are damaged, so take another copy or calibrate again",
       );
     }
-    if (!(trace > 0 && tokens > 0 && weight > 0)) return;
+    if (!(trace > 0 && tokens > 0 && weight > 0)) {
+      release();
+      return;
+    }
     this.#total += weight;
-    const factor = weight * n / trace;
-    for (let index = 0; index < gram.length; index++) balanced[index] += factor * gram[index];
+    const scaled = { gram, factor: weight * n / trace, release };
+    if (this.#first === undefined && this.#balanced === undefined) this.#first = scaled;
+    else addScaled(this.#several(), scaled);
   }
 
   /**
-   * The balanced matrix; call it once.
+   * The balanced matrix; call it, or {@linkcode GramBalance.singleResult}, once.
    *
    * @returns `[n, n]`, with a trace of n
    * @throws {StatisticsError} if no domain had energy
    */
   result(): Float64Array {
-    if (this.#total === 0) {
-      throw new StatisticsError("Cannot balance Gram matrices: no domain has any activation");
-    }
-    const balanced = this.#balanced;
-    for (let index = 0; index < balanced.length; index++) balanced[index] /= this.#total;
+    const total = this.#energy();
+    const balanced = this.#several();
+    for (let index = 0; index < balanced.length; index++) balanced[index] /= total;
     return balanced;
   }
+
+  /**
+   * The balanced matrix in single precision: each number of {@linkcode GramBalance.result}, rounded.
+   *
+   * @returns `[n, n]`, with a trace of n
+   * @throws {StatisticsError} if no domain had energy
+   */
+  singleResult(): Float32Array {
+    const total = this.#energy();
+    const result = new Float32Array(this.#n ** 2);
+    // A single domain mostly counts 1: a quotient by it is not worth a pass over numbers in double precision.
+    if (this.#first !== undefined && total === 1) {
+      const { gram, factor, release } = this.#first;
+      // Added to zero, as it would be to a sum: no result is -0.
+      for (let index = 0; index < result.length; index++) result[index] = 0 + factor * gram[index];
+      release();
+      return result;
+    }
+    const balanced = this.#several();
+    for (let index = 0; index < result.length; index++) result[index] = balanced[index] / total;
+    discard(balanced);
+    return result;
+  }
+
+  #energy(): number {
+    if (this.#total > 0) return this.#total;
+    throw new StatisticsError("Cannot balance Gram matrices: no domain has any activation");
+  }
+
+  #several(): Float64Array {
+    if (this.#balanced !== undefined) return this.#balanced;
+    const balanced = this.#balanced = new Float64Array(this.#n ** 2);
+    addScaled(balanced, this.#first!);
+    this.#first = undefined;
+    return balanced;
+  }
+}
+
+/** A matrix of a domain, and what it is multiplied by. */
+interface ScaledGram {
+  readonly gram: Float32Array | Float64Array;
+  readonly factor: number;
+  readonly release: () => void;
+}
+
+function addScaled(sum: Float64Array, { gram, factor, release }: ScaledGram): void {
+  for (let index = 0; index < sum.length; index++) sum[index] += factor * gram[index];
+  release();
 }
 
 /**
