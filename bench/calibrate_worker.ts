@@ -73,12 +73,14 @@ function timed(watch: Stopwatch<Stage>): Engine {
   };
 }
 
-/** Keeps finished layers in a folder, with the time that takes. */
-async function keeper(watch: Stopwatch<Stage>) {
+/** Keeps finished layers in a folder. */
+async function keeper(windows: readonly DomainWindows[], gram: boolean): Promise<KeptCalibration> {
   const journal = await Journal.open(`${folder}/layers`, { conditions: [] });
   const kept = new KeptCalibration(journal, model.architecture.layers.length);
-  return (layer: number, statistics: LayerStatistics) =>
-    watch.time("write", () => kept.writeLayer(layer, statistics));
+  const request = resolveRequest({ method: "wanda-sp" }, model.architecture.layers);
+  const parts = { model, request, seqLen: windows[0].calibration[0].length, seed: 0, windows, texts: [] };
+  if (gram) await kept.layOut(blankStatistics(parts), ordinaryLimits.gramBytes);
+  return kept;
 }
 
 /** Blocks between two products. */

@@ -7,7 +7,12 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { attentionKinds } from "../model/config/attention.ts";
 import { StatisticsError } from "../errors.ts";
-import { readSafetensorsHeader, type TensorEntry, writeSafetensors } from "../model/safetensors.ts";
+import {
+  layOutSafetensors,
+  readSafetensorsHeader,
+  type TensorEntry,
+  writeSafetensors,
+} from "../model/safetensors.ts";
 import { isView, readTensorBytes, tensorPieces } from "../model/tensor_reader.ts";
 import type { Tensor, TensorView } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
@@ -75,22 +80,59 @@ const words = z.object({
  * @throws {ExportError} if the disk refuses
  */
 export async function saveStatistics(statistics: Statistics, path: string): Promise<void> {
+  const { entries, ...options } = statisticsContents(statistics);
+  await writeSafetensors(path, entries, { ...options, hash: false });
+}
+
+/** What a file of statistics holds. */
+export interface StatisticsContents {
+  /** Its tensors, in their order. */
+  readonly entries: readonly TensorEntry[];
+  /** Its words. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Bytes before the first tensor, at least. */
+  readonly leastStart: number;
+}
+
+/**
+ * What a file of statistics holds.
+ *
+ * @param statistics The statistics
+ * @returns Its contents
+ */
+export function statisticsContents(statistics: Statistics): StatisticsContents {
   const { layers, windows, ...rest } = statistics;
   const layerTokens = layers.map((layer) =>
     Object.fromEntries(
       STRUCTURES.map((structure) => [structure, layer[structure].domains.map((d) => d.tokens)]),
     )
   );
-  const entries = layers.flatMap((layer, index) =>
+  const sums = layers.flatMap((layer, index) =>
     STRUCTURES.flatMap((structure) => kindEntries(`layers.${index}.${structure}`, layer[structure]))
   );
-  const metadata = { [metadataKey]: JSON.stringify({ ...rest, layerTokens }) };
   const tokens = (windows ?? []).flatMap(({ name, calibration, heldOut }) => [
     tokenEntry(`windows.${name}.calibration`, calibration),
     tokenEntry(`windows.${name}.heldOut`, heldOut),
   ]);
-  await writeSafetensors(path, [...tokens, ...entries], { metadata, hash: false });
+  const entries = [...tokens, ...sums];
+  const wordsOf = (rest: object) => ({ [metadataKey]: JSON.stringify({ ...rest, layerTokens }) });
+  return { entries, metadata: wordsOf(rest), leastStart: startOfTensors() };
+
+  /** Matrices are put in their places before it is known what is learned from them: its words have room kept for them. */
+  function startOfTensors(): number {
+    if (!layers.some(({ ffn }) => ffn.domains.some(({ gram }) => gram !== undefined))) return 0;
+    const { header } = layOutSafetensors("", entries, wordsOf({ ...rest, learned: undefined }));
+    const domains = statistics.domains.length;
+    const perCurve = curveBytes + pointsPerCurve * bytesPerPoint * (3 + domains);
+    const learnedBytes = STRUCTURES.length * layers.length * perCurve + curveBytes * (1 + domains);
+    return Math.ceil((header.length + learnedBytes) / PAGE) * PAGE;
+  }
 }
+
+/** The longest words about damage: names of fields, and numbers of up to 24 characters with what is between them. */
+const curveBytes = 256, bytesPerPoint = 26, pointsPerCurve = 4;
+/** A little more or less to say in words moves no tensor. */
+const PAGE = 4096;
 
 /**
  * Reads statistics from a file. Gram matrices stay there until they are asked for.

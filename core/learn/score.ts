@@ -78,7 +78,12 @@ export async function balancedKindGram(
   const balance = new GramBalance(channels);
   for (const [index, { gram, tokens }] of kind.domains.entries()) {
     const numbers = await readTensor(gram!);
-    balance.add(numbers, tokens, weights[index], isView(gram!) ? () => discard(numbers) : undefined);
+    balance.add(
+      numbers,
+      tokens,
+      weights[index],
+      isView(gram!) ? () => discard(numbers) : undefined,
+    );
   }
   return balance.result();
 }

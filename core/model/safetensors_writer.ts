@@ -32,6 +32,8 @@ export interface WriteSafetensorsOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Whether the file is hashed, which takes about as long as writing it. Default true. */
   readonly hash?: boolean;
+  /** Bytes before the first tensor, at least: the header is filled up with spaces. */
+  readonly leastStart?: number;
   /** Cancels the writing. */
   readonly signal?: AbortSignal;
   /** Called after every tensor, with how many there are in all. */
@@ -73,7 +75,8 @@ export async function writeSafetensors(
   entries: readonly TensorEntry[],
   options: WriteSafetensorsOptions = {},
 ): Promise<WrittenFile> {
-  const header = makeHeader(path, entries, options.metadata ?? { format: "pt" });
+  const { metadata = { format: "pt" }, leastStart } = options;
+  const { header } = layOutSafetensors(path, entries, metadata, leastStart);
   throwIfCancelled(options.signal);
   const file = await openForWriting(path);
   try {
@@ -88,6 +91,45 @@ export async function writeSafetensors(
   } catch (error) {
     file.close();
     await Deno.remove(path).catch(() => undefined);
+    throw asExportError(path, error);
+  }
+}
+
+/** Where everything lies in a safetensors file. */
+export interface SafetensorsLayout {
+  /** All bytes before the first tensor. */
+  readonly header: Uint8Array;
+  /** Where each tensor begins in the file, by name. */
+  readonly offsets: ReadonlyMap<string, number>;
+  /** Bytes of the whole file. */
+  readonly fileBytes: number;
+}
+
+/**
+ * Writes what is missing of a safetensors file, some of whose tensors lie in their places already.
+ *
+ * @param path The file; made if it is missing
+ * @param entries All tensors, in their order
+ * @param layout Where they lie, from {@linkcode layOutSafetensors}
+ * @param isThere Whether a tensor is in its place
+ * @throws {ExportError} if a tensor's bytes do not fit its shape, or the disk refuses
+ */
+export async function completeSafetensors(
+  path: string,
+  entries: readonly TensorEntry[],
+  { header, offsets, fileBytes }: SafetensorsLayout,
+  isThere: (name: string) => boolean,
+): Promise<void> {
+  try {
+    using file = await Deno.open(path, { write: true, create: true });
+    await file.truncate(fileBytes);
+    const sink = new Sink(file, false);
+    await sink.write(header);
+    for (const entry of entries.filter(({ name }) => !isThere(name))) {
+      file.seekSync(offsets.get(entry.name)!, Deno.SeekMode.Start);
+      await writeEntry(sink, entry);
+    }
+  } catch (error) {
     throw asExportError(path, error);
   }
 }
@@ -143,17 +185,29 @@ async function writeEntry(sink: Sink, entry: TensorEntry, signal?: AbortSignal):
   }
 }
 
-function makeHeader(
+/**
+ * Works out where everything will lie in a safetensors file.
+ *
+ * @param path The file, for messages
+ * @param entries The tensors in their order; their bytes are not asked for
+ * @param metadata Words for `__metadata__`
+ * @param leastStart Bytes before the first tensor, at least
+ * @returns The layout
+ * @throws {ExportError} if a name stands twice
+ */
+export function layOutSafetensors(
   path: string,
   entries: readonly TensorEntry[],
   metadata: Readonly<Record<string, string>>,
-): Uint8Array {
+  leastStart = 0,
+): SafetensorsLayout {
   // No prototype: a tensor may be called `__proto__`.
   const header: Record<string, unknown> = Object.create(null);
   header["__metadata__"] = metadata;
   let position = 0;
+  const begins = new Map<string, number>();
   for (const entry of entries) {
-    if (entry.name in header) {
+    if (begins.has(entry.name)) {
       throw new ExportError(`Cannot write '${path}': it would hold tensor '${entry.name}' twice`);
     }
     const end = position + byteLength(entry);
@@ -162,15 +216,17 @@ function makeHeader(
       shape: entry.shape,
       data_offsets: [position, end],
     };
+    begins.set(entry.name, position);
     position = end;
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   // Spaces at the end put the first tensor on a multiple of 8, so that readers can map it.
-  const padded = Math.ceil(json.length / 8) * 8;
-  const bytes = new Uint8Array(8 + padded).fill(0x20);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
+  const start = Math.ceil(Math.max(8 + json.length, leastStart) / 8) * 8;
+  const bytes = new Uint8Array(start).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(start - 8), true);
   bytes.set(json, 8);
-  return bytes;
+  const offsets = new Map([...begins].map(([name, begin]) => [name, start + begin]));
+  return { header: bytes, offsets, fileBytes: start + position };
 }
 
 function byteLength(entry: TensorEntry): number {

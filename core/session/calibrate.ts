@@ -3,6 +3,7 @@
  * @module
  */
 import { collect } from "../calibrate/collect.ts";
+import { blankLayers } from "../calibrate/matrix_places.ts";
 import { numberFault } from "../calibrate/check_statistics.ts";
 import type { DomainWindows, LayerStatistics, Statistics } from "../calibrate/types.ts";
 import { memoryOf } from "../engine/memory.ts";
@@ -91,25 +92,23 @@ export async function calibrateWith(
   const windows = domainWindows(prepared, self);
   noteShortTexts(windows, prepared.samples, settings.onNote);
   const work = { model, request, domains: windows.map(({ name }) => name), gram: prepared.gram };
-  const { gramBytes } = memoryOf(engine).limits;
-  const layers = await collect(engine, model, windows, {
-    signal: settings.signal,
-    onProgress: settings.onProgress,
-    gram: prepared.gram,
-    finished: await kept.readLayers(),
-    onGram: (place, matrix) => kept.keepGram(place, matrix, { gramBytes, domains: windows.length }),
-    onLayer: async (layer, statistics) =>
-      await kept.writeLayer(layer, await scored(work, layer, statistics, settings)),
-  });
-  const statistics = statisticsOf({
-    model,
-    request,
-    seqLen,
-    seed,
-    windows,
-    texts: domains,
-    layers,
-  });
+  const parts = { model, request, seqLen, seed, windows, texts: domains };
+  if (prepared.gram) {
+    await kept.layOut(blankStatistics(parts), memoryOf(engine).limits.gramBytes);
+  }
+  const finished = await kept.readLayers();
+  const layers = await kept.during(() =>
+    collect(engine, model, windows, {
+      signal: settings.signal,
+      onProgress: settings.onProgress,
+      gram: prepared.gram,
+      finished,
+      onGram: (place, matrix) => kept.keepGram(place, matrix),
+      onLayer: async (layer, statistics) =>
+        await kept.writeLayer(layer, await scored(work, layer, statistics, settings)),
+    })
+  );
+  const statistics = statisticsOf({ ...parts, layers });
   if (!prepared.learn) return statistics;
   return await withLearned({ engine, model, statistics, request, kept }, settings);
 }
@@ -210,6 +209,18 @@ export function statisticsOf(parts: StatisticsParts): Statistics {
     orderDomains: parts.request.scoreDomains?.toSorted(),
     layers: parts.layers,
   };
+}
+
+/**
+ * Statistics with Gram matrices as they will be: sizes and words, no numbers.
+ *
+ * @param parts What will be taken, on what
+ * @returns The statistics, to lay out their file
+ */
+export function blankStatistics(parts: Omit<StatisticsParts, "layers">): Statistics {
+  const blank = statisticsOf({ ...parts, layers: [] });
+  const obs = parts.request.metric === "obs";
+  return { ...blank, layers: blankLayers(parts.model.architecture, blank.domains, { obs }) };
 }
 
 /**

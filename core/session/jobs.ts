@@ -4,6 +4,7 @@
  */
 import { basename, dirname, join, resolve } from "@std/path";
 import { applyPlan } from "../apply/apply.ts";
+import { completeStatistics } from "../calibrate/matrix_places.ts";
 import { loadStatistics, saveStatistics } from "../calibrate/store.ts";
 import type { Statistics } from "../calibrate/types.ts";
 import { ExportError, OptionError } from "../errors.ts";
@@ -20,6 +21,7 @@ import { resolveRequest } from "../plan/request.ts";
 import { calibrationDomains, evaluationDomains, windowLength } from "../text/texts.ts";
 import { calibrateWith } from "./calibrate.ts";
 import { openOnnxFolder, writtenDecoders } from "../export/onnx/folder.ts";
+import { matrixFileName } from "./resume/kept_calibration.ts";
 import { evaluateFiles } from "./evaluate_files.ts";
 import { evaluateModel } from "./evaluate_model.ts";
 import { writeAndMeasure } from "./exports.ts";
@@ -335,9 +337,13 @@ export async function placeStatistics(
   workFolder: string,
 ): Promise<void> {
   // Written in the folder, so that a run that is killed meanwhile leaves nothing else behind.
-  const partial = join(workFolder, "statistics");
-  await saveStatistics(statistics, partial);
-  await Deno.rename(partial, path);
+  const partial = join(workFolder, matrixFileName);
+  if (await completeStatistics(statistics, partial)) await Deno.rename(partial, path);
+  else {
+    const other = `${partial}.whole`;
+    await saveStatistics(statistics, other);
+    await Deno.rename(other, path);
+  }
   await Deno.remove(workFolder, { recursive: true }).catch(() => undefined);
 }
 

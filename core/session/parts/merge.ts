@@ -11,7 +11,7 @@ import { memoryOf } from "../../engine/memory.ts";
 import { blockTensors } from "../../model/open.ts";
 import type { Model } from "../../model/types.ts";
 import { breathe, type WorkOptions } from "../../progress.ts";
-import { scored, statisticsOf, withLearned } from "../calibrate.ts";
+import { blankStatistics, scored, statisticsOf, withLearned } from "../calibrate.ts";
 import { differences } from "../resume/conditions.ts";
 import { Journal } from "../resume/journal.ts";
 import { placeStatistics, requireNewFile } from "../jobs.ts";
@@ -71,14 +71,16 @@ export async function mergeJob(options: MergeOptions): Promise<Statistics> {
     const { request, seqLen, seed, texts, learn } = words;
     const units = await wholeUnits(parts);
     const windows = windowsOf(units);
-    const layers = await addLayers(model, parts, units, windows, kept, {
-      ...options,
-      gramBytes: memoryOf(engine).limits.gramBytes,
-    });
-    const sums = statisticsOf({ model, request, seqLen, seed, windows, texts, layers });
-    const whole = { ...sums, model: { ...sums.model, source: words.model.source } };
-    const run = { engine, model, statistics: whole, request, kept };
-    const statistics = learn ? await withLearned(run, options) : whole;
+    // The path that the model had for the parts: the whole says what it would say without them.
+    const own = { ...model, source: words.model.source };
+    const whole = { model: own, request, seqLen, seed, windows, texts };
+    if (words.gram) {
+      await kept.layOut(blankStatistics(whole), memoryOf(engine).limits.gramBytes);
+    }
+    const layers = await kept.during(() => addLayers(model, parts, units, windows, kept, options));
+    const sums = statisticsOf({ ...whole, layers });
+    const run = { engine, model, statistics: sums, request, kept };
+    const statistics = learn ? await withLearned(run, options) : sums;
     await placeStatistics(statistics, options.save, workFolder);
     return statistics;
   }, (model) =>
@@ -202,7 +204,7 @@ async function addLayers(
   units: readonly SumUnit[],
   windows: readonly DomainWindows[],
   kept: KeptCalibration,
-  options: WorkOptions & { readonly gramBytes: number },
+  options: WorkOptions,
 ): Promise<readonly LayerStatistics[]> {
   const { request, gram } = parts[0].words;
   const work = { model, request, gram, domains: windows.map(({ name }) => name) };
@@ -215,11 +217,7 @@ async function addLayers(
     if (known === undefined) {
       const sums = new LayerSums(model, layer, units, {
         gram,
-        onGram: (place, matrix) =>
-          kept.keepGram(place, matrix, {
-            gramBytes: options.gramBytes,
-            domains: windows.length,
-          }),
+        onGram: (place, matrix) => kept.keepGram(place, matrix),
       });
       for (const unit of units) {
         await sums.add(unit, await partOf.get(unit.index)!.sums(layer, unit.index));

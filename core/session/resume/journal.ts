@@ -87,7 +87,7 @@ export class Journal {
     if (resume) onNote?.("There is nothing to go on from; starting plainly");
     else if (same) onNote?.("Starting anew; --resume would have gone on from an interrupted run");
     const journal = new Journal(folder);
-    await journal.#keeping(async () => {
+    await journal.keeping(async () => {
       await Deno.remove(folder, { recursive: true }).catch(ignoreMissing);
       await Deno.mkdir(folder, { recursive: true });
       const text = stringifyWithAllNumbers({ schema, version: config.version, conditions });
@@ -149,7 +149,7 @@ export class Journal {
     const text = stringifyWithAllNumbers(value);
     const head = JSON.stringify({ step, sha256: hashOf(text) });
     const bytes = new TextEncoder().encode(`${head}\n${text}`);
-    await this.#keeping(() => writeDurably(path, bytes));
+    await this.keeping(() => writeDurably(path, bytes));
   }
 
   /**
@@ -207,7 +207,7 @@ export class Journal {
   ): Promise<string | undefined> {
     const path = this.path(step, extension);
     if (path === undefined) return undefined;
-    await this.#keeping(() => placeDurably(path, write));
+    await this.keeping(() => placeDurably(path, write));
     return path;
   }
 
@@ -232,7 +232,13 @@ export class Journal {
     await Deno.remove(this.#folder, { recursive: true }).catch(() => undefined);
   }
 
-  async #keeping(write: () => Promise<void>): Promise<void> {
+  /**
+   * Does something that the disk may refuse, in the journal's folder.
+   *
+   * @param write What is done
+   * @throws {ExportError} if the disk refuses
+   */
+  async keeping(write: () => Promise<void>): Promise<void> {
     try {
       await write();
     } catch (cause) {

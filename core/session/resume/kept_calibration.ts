@@ -4,20 +4,38 @@
  */
 import { join } from "@std/path";
 import type { GramPlace } from "../../calibrate/layer_sums.ts";
+import { layerMatrices, matrixPlaces, withMatrices } from "../../calibrate/matrix_places.ts";
 import { loadStatistics, saveStatistics } from "../../calibrate/store.ts";
-import type { DamageCurve, LayerStatistics } from "../../calibrate/types.ts";
+import type { DamageCurve, LayerStatistics, Statistics } from "../../calibrate/types.ts";
 import { joinWindows } from "../../engine/batches.ts";
-import { readTensorBytes } from "../../model/tensor_reader.ts";
+import { isView, readTensorBytes } from "../../model/tensor_reader.ts";
 import type { MemoryTensor, Tensor } from "../../model/types.ts";
 import { cutWindows } from "../../text/windows.ts";
 import type { Journal } from "./journal.ts";
+import { checksumInFile, checksumOf, MatrixFile } from "./matrix_file.ts";
 
-/** Finished parts of a calibration. */
+/** The file of a journal's folder that holds the matrices of finished layers, and becomes the file of statistics. */
+export const matrixFileName = "statistics";
+
+/** Layers whose records may be on their way to the disk while the next is summed: more are waited for. */
+const LAYERS_BEHIND = 3;
+
+/**
+ * Finished parts of a calibration. Layers are written while the next ones are summed, the matrices of one at a time; an
+ * error of the disk comes at a later call, at the latest at the end of {@linkcode KeptCalibration.during}.
+ */
 export class KeptCalibration {
   readonly #journal: Journal;
   readonly #depth: number;
-  /** Files of the layer in hand. */
-  readonly #grams: string[] = [];
+  #matrices: MatrixFile | undefined;
+  #domains = 0;
+  #gramBytes = Infinity;
+  /** Checksums of the matrices of the layer in hand that have gone to the file. */
+  readonly #checksums = new Map<string, string>();
+  /** Matrices on their way to the file: they are in memory until then. */
+  #writing: Promise<void> = Promise.resolve();
+  /** Layers on their way to the disk. */
+  readonly #records: Promise<void>[] = [];
 
   /**
    * Takes a journal.
@@ -63,16 +81,47 @@ export class KeptCalibration {
   }
 
   /**
+   * Keeps room for Gram matrices. Without, layers have none.
+   *
+   * @param blank The statistics as they will be: sizes and words, no numbers
+   * @param gramBytes How much all matrices of a layer may take in memory
+   * @throws {ExportError} if the disk refuses
+   */
+  async layOut(blank: Statistics, gramBytes: number): Promise<void> {
+    const { folder } = this.#journal;
+    if (folder === undefined) return;
+    const places = matrixPlaces(blank);
+    // The words may have become longer since an earlier run: what it has written stays where it is.
+    const start = await this.#journal.remember(
+      "where matrices begin",
+      () => Promise.resolve(places.start),
+    );
+    const moved = start - places.start;
+    this.#domains = blank.domains.length;
+    this.#gramBytes = gramBytes;
+    await this.#journal.keeping(async () => {
+      this.#matrices = await MatrixFile.open(join(folder, matrixFileName), {
+        start,
+        offsets: new Map([...places.offsets].map(([name, offset]) => [name, offset + moved])),
+        fileBytes: places.fileBytes + moved,
+      });
+    });
+  }
+
+  /**
    * The layers that are finished.
    *
-   * @returns Statistics by layer, their matrices in files
+   * @returns Statistics by layer, their matrices in the file
    */
   async readLayers(): Promise<ReadonlyMap<number, LayerStatistics>> {
     const layers = new Map<number, LayerStatistics>();
     for (let layer = 0; layer < this.#depth; layer++) {
       const path = this.#journal.path(`layer ${layer}`, "stats");
-      const statistics = path && await loadStatistics(path).catch(() => undefined);
-      if (statistics) layers.set(layer, statistics.layers[0]);
+      const record = path && await loadStatistics(path).catch(() => undefined);
+      if (!record) continue;
+      const statistics = this.#placed(layer, record.layers[0]);
+      const sums = await checksums(layer, statistics).catch(() => undefined);
+      if (sums === record.model.fingerprint) layers.set(layer, statistics);
     }
     return layers;
   }
@@ -82,44 +131,103 @@ export class KeptCalibration {
    *
    * @param layer Counted from 0
    * @param statistics Its statistics
-   * @returns The same, its matrices in the file; where nothing is kept, as it was given
+   * @returns The same, its matrices in the file (see {@linkcode KeptCalibration.during}); where nothing is kept, as it
+   * was given
    */
   async writeLayer(layer: number, statistics: LayerStatistics): Promise<LayerStatistics> {
-    const path = await this.#journal.writeFile(`layer ${layer}`, "stats", (path) =>
+    if (this.#journal.folder === undefined) return statistics;
+    await this.#writing;
+    const matrices = layerMatrices(layer, statistics);
+    const rest = [...matrices].filter(([name]) => !this.#checksums.has(name)) as [
+      string,
+      MemoryTensor,
+    ][];
+    this.#write(rest);
+    const fingerprint = [...matrices.keys()].map((name) => this.#checksums.get(name)).join(" ");
+    this.#checksums.clear();
+    const record = this.#record(
+      layer,
+      withMatrices(layer, statistics, () => undefined),
+      fingerprint,
+    );
+    record.catch(() => undefined);
+    this.#records.push(record);
+    const bytes = rest.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
+    if (bytes > this.#gramBytes) await this.#writing;
+    if (this.#records.length > LAYERS_BEHIND) await this.#records.shift();
+    return this.#placed(layer, statistics);
+  }
+
+  /**
+   * Keeps a Gram matrix of a layer in hand.
+   *
+   * @param place Whose it is
+   * @param gram The matrix
+   * @returns The same in the file; where nothing is kept or there is room in memory, as it was given
+   */
+  async keepGram(place: GramPlace, gram: MemoryTensor): Promise<Tensor> {
+    const file = this.#matrices;
+    if (file === undefined) return gram;
+    const { layer, structure, domain } = place;
+    const name = `layers.${layer}.${structure}.${domain}.gram`;
+    await this.#writing;
+    this.#write([[name, gram]]);
+    if (this.#domains * gram.data.byteLength <= this.#gramBytes) return gram;
+    await this.#writing;
+    return file.view(name, gram.shape[0]);
+  }
+
+  /**
+   * Does work that keeps layers: when it has ended, well or not, so has their writing.
+   *
+   * @param work The work
+   * @returns What the work gives
+   * @throws {ExportError} if the disk refused something
+   */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      const result = await work();
+      await this.#writing;
+      await Promise.all(this.#records);
+      return result;
+    } finally {
+      await Promise.allSettled([this.#writing, ...this.#records.splice(0)]);
+    }
+  }
+
+  /** Begins to write matrices of the layer in hand. */
+  #write(matrices: readonly (readonly [string, MemoryTensor])[]): void {
+    const file = this.#matrices!;
+    for (const [name, matrix] of matrices) this.#checksums.set(name, checksumOf(matrix));
+    this.#writing = this.#journal.keeping(async () => {
+      await Promise.all(matrices.map(([name, matrix]) => file.write(name, matrix)));
+    });
+    this.#writing.catch(() => undefined);
+  }
+
+  /** A record says that the layer's matrices are there: they are forced to the disk before it. */
+  async #record(layer: number, statistics: LayerStatistics, fingerprint: string): Promise<void> {
+    await this.#writing;
+    await this.#journal.keeping(async () => await this.#matrices?.sync());
+    await this.#journal.writeFile(`layer ${layer}`, "stats", (path) =>
       saveStatistics({
         schema: "gprune.statistics/1",
-        model: { source: "", fingerprint: "", layers: [] },
+        model: { source: "", fingerprint, layers: [] },
         seed: 0,
         domains: [],
         layers: [statistics],
       }, path));
-    if (path === undefined) return statistics;
-    for (const gram of this.#grams.splice(0)) await Deno.remove(gram);
-    return (await loadStatistics(path)).layers[0];
   }
 
-  /**
-   * Keeps a Gram matrix of a layer in hand, until {@linkcode writeLayer} takes it over.
-   *
-   * @param place Whose it is
-   * @param gram The matrix
-   * @param limits How much all matrices of a layer may take in memory, and how many domains have one
-   * @returns The same in a file; where nothing is kept or there is room in memory, as it was given
-   */
-  async keepGram(
-    place: GramPlace,
-    gram: MemoryTensor,
-    { gramBytes, domains }: { readonly gramBytes: number; readonly domains: number },
-  ): Promise<Tensor> {
-    if (this.#journal.folder === undefined || domains * gram.data.byteLength <= gramBytes) {
-      return gram;
-    }
-    const name = `${place.structure}-${place.domain}.gram`;
-    const path = join(await Deno.realPath(this.#journal.folder), name);
-    const { buffer, byteOffset, byteLength } = gram.data;
-    await Deno.writeFile(path, new Uint8Array(buffer, byteOffset, byteLength));
-    this.#grams.push(path);
-    return { name, dataType: "F32", shape: gram.shape, path, offset: 0, byteLength };
+  #placed(layer: number, statistics: LayerStatistics): LayerStatistics {
+    const file = this.#matrices;
+    if (file === undefined) return statistics;
+    const { ffn, heads } = statistics;
+    return withMatrices(
+      layer,
+      statistics,
+      (name) => file.view(name, (name.includes(".ffn.") ? ffn : heads).weights.columnNorm.length),
+    );
   }
 
   /**
@@ -163,4 +271,13 @@ export class KeptCalibration {
   async writeCurves(layer: number, curves: readonly DamageCurve[]): Promise<void> {
     await this.#journal.write(`curves of layer ${layer}`, curves);
   }
+}
+
+/** Checksums of the matrices of a layer, as its record tells them. */
+async function checksums(layer: number, statistics: LayerStatistics): Promise<string> {
+  const sums: string[] = [];
+  for (const matrix of layerMatrices(layer, statistics).values()) {
+    if (isView(matrix)) sums.push(await checksumInFile(matrix));
+  }
+  return sums.join(" ");
 }
