@@ -15,15 +15,17 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { collect } from "../core/calibrate/collect.ts";
-import { saveStatistics } from "../core/calibrate/store.ts";
-import type { LayerStatistics } from "../core/calibrate/types.ts";
+import type { DomainWindows } from "../core/calibrate/types.ts";
+import { ordinaryLimits } from "../core/engine/memory.ts";
 import { openOnnxEngine } from "../core/engine/onnx.ts";
 import type { Engine } from "../core/engine/types.ts";
 import { openModel } from "../core/model/open.ts";
 import type { MemoryTensor } from "../core/model/types.ts";
 import { STRUCTURES } from "../core/model/units.ts";
 import { makePlan } from "../core/plan/make_plan.ts";
-import { calibrateWith } from "../core/session/calibrate.ts";
+import { resolveRequest } from "../core/plan/request.ts";
+import { blankStatistics, calibrateWith } from "../core/session/calibrate.ts";
+import { placeStatistics } from "../core/session/jobs.ts";
 import { Journal } from "../core/session/resume/journal.ts";
 import { KeptCalibration } from "../core/session/resume/kept_calibration.ts";
 import { MemoryPeak, Stopwatch } from "../core/session/setup.ts";
@@ -73,14 +75,34 @@ function timed(watch: Stopwatch<Stage>): Engine {
   };
 }
 
-/** Keeps finished layers in a folder. */
+/** A place for finished layers in a folder. */
 async function keeper(windows: readonly DomainWindows[], gram: boolean): Promise<KeptCalibration> {
   const journal = await Journal.open(`${folder}/layers`, { conditions: [] });
   const kept = new KeptCalibration(journal, model.architecture.layers.length);
   const request = resolveRequest({ method: "wanda-sp" }, model.architecture.layers);
-  const parts = { model, request, seqLen: windows[0].calibration[0].length, seed: 0, windows, texts: [] };
+  const [{ length: seqLen }] = windows[0].calibration;
+  const parts = { model, request, seqLen, seed: 0, windows, texts: [{ name: "text", sha256: "" }] };
   if (gram) await kept.layOut(blankStatistics(parts), ordinaryLimits.gramBytes);
   return kept;
+}
+
+const { writeLayer, keepGram, during } = KeptCalibration.prototype;
+
+/** Times how long a calibration waits for its layers to be written: most of that happens while it goes on. */
+function timeWriting(watch: Stopwatch<Stage>): void {
+  const { prototype } = KeptCalibration;
+  prototype.writeLayer = function (...given) {
+    return watch.time("write", () => writeLayer.apply(this, given));
+  };
+  prototype.keepGram = function (...given) {
+    return watch.time("write", () => keepGram.apply(this, given));
+  };
+  prototype.during = async function <T>(this: KeptCalibration, work: () => Promise<T>) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const whole = during.call(this, () => work().finally(resolve)) as Promise<T>;
+    await promise;
+    return await watch.time("write", () => whole);
+  };
 }
 
 /** Blocks between two products. */
@@ -88,24 +110,28 @@ const EVERY = 3;
 
 async function pass(mode: Mode, sgemm?: Sgemm): Promise<Readonly<Record<string, unknown>>> {
   const watch = new Stopwatch<Stage>();
-  const keep = await keeper(watch);
+  timeWriting(watch);
   const energies: number[] = [];
   const firsts: number[] = [];
-  const start = performance.now();
   const domains = [{ name: "text", calibration: windows, heldOut: [] }];
-  await collect(timed(watch), model, domains, {
-    gram: mode === "gram",
-    onLayer: async (layer, statistics) => {
-      for (const structure of STRUCTURES) {
-        const [{ sumOfSquares, gram }] = statistics[structure].domains;
-        energies.push(sumOfSquares.reduce((a, b) => a + b, 0));
-        if (gram !== undefined) firsts.push((gram as MemoryTensor).data[1]);
-      }
-      const kept = await keep(layer, statistics);
-      if (layer % EVERY === 0) await sgemm?.run();
-      return kept;
-    },
-  });
+  const kept = await keeper(domains, mode === "gram");
+  const start = performance.now();
+  await kept.during(() =>
+    collect(timed(watch), model, domains, {
+      gram: mode === "gram",
+      onGram: (place, gram) => kept.keepGram(place, gram),
+      onLayer: async (layer, statistics) => {
+        for (const structure of STRUCTURES) {
+          const [{ sumOfSquares, gram }] = statistics[structure].domains;
+          energies.push(sumOfSquares.reduce((a, b) => a + b, 0));
+          if (gram !== undefined) firsts.push((gram as MemoryTensor).data[1]);
+        }
+        const result = await kept.writeLayer(layer, statistics);
+        if (layer % EVERY === 0) await sgemm?.run();
+        return result;
+      },
+    })
+  );
   const times = timesOf(watch, start);
   const seconds = times.seconds - (sgemm?.seconds() ?? 0);
   return { ...times, seconds, sgemm: sgemm?.rate(), energies, firsts };
@@ -119,6 +145,7 @@ function halves({ text }: Domain): readonly Domain[] {
 
 async function job(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
   const watch = new Stopwatch<Stage>();
+  timeWriting(watch);
   const start = performance.now();
   const own = await openModel(modelPath);
   const domain = domainOf("text", await Deno.readTextFile(textPath));
@@ -154,7 +181,9 @@ async function job(mode: Mode): Promise<Readonly<Record<string, unknown>>> {
       },
     },
   );
-  await watch.time("write", () => saveStatistics(statistics, `${folder}/statistics`));
+  const file = `${folder}/statistics`;
+  await watch.time("write", () => placeStatistics(statistics, file, `${folder}/work`));
+  // Matrices lie in the file now; a plan by Wanda-sp looks at none.
   await watch.time("plan", () => makePlan(own, statistics, { method: "wanda-sp" }));
   const times = timesOf(watch, start);
   const stages = { ...times.stages, score: scoreSeconds };

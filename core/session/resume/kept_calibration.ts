@@ -136,7 +136,7 @@ export class KeptCalibration {
    */
   async writeLayer(layer: number, statistics: LayerStatistics): Promise<LayerStatistics> {
     if (this.#journal.folder === undefined) return statistics;
-    await this.#writing;
+    await this.#roomForLayer();
     const matrices = layerMatrices(layer, statistics);
     const rest = [...matrices].filter(([name]) => !this.#checksums.has(name)) as [
       string,
@@ -170,7 +170,7 @@ export class KeptCalibration {
     if (file === undefined) return gram;
     const { layer, structure, domain } = place;
     const name = `layers.${layer}.${structure}.${domain}.gram`;
-    await this.#writing;
+    await this.#roomForLayer();
     this.#write([[name, gram]]);
     if (this.#domains * gram.data.byteLength <= this.#gramBytes) return gram;
     await this.#writing;
@@ -195,12 +195,18 @@ export class KeptCalibration {
     }
   }
 
+  /** Before the first matrix of a layer, those of the layer before have to be written, and are let go. */
+  async #roomForLayer(): Promise<void> {
+    if (this.#checksums.size === 0) await this.#writing;
+  }
+
   /** Begins to write matrices of the layer in hand. */
   #write(matrices: readonly (readonly [string, MemoryTensor])[]): void {
     const file = this.#matrices!;
     for (const [name, matrix] of matrices) this.#checksums.set(name, checksumOf(matrix));
+    const before = this.#writing;
     this.#writing = this.#journal.keeping(async () => {
-      await Promise.all(matrices.map(([name, matrix]) => file.write(name, matrix)));
+      await Promise.all([before, ...matrices.map(([name, matrix]) => file.write(name, matrix))]);
     });
     this.#writing.catch(() => undefined);
   }
