@@ -71,24 +71,28 @@ function rowNorms({ rows, columns, data }: Matrix): Float64Array {
   return norms;
 }
 
-/** Rows go in pairs, so that sums are fetched and put back half as often. */
+/** Rows go in fours, so that sums are fetched and put back a quarter as often. */
 function columnNorms(
   { rows, columns, data }: Matrix,
 ): Pick<WeightNorms, "columnNorm" | "columnMeanAbsolute"> {
   const squares = new Float64Array(columns);
   const absolutes = new Float64Array(columns);
-  for (let row = 0; row + 1 < rows; row += 2) {
-    const first = row * columns, second = first + columns;
+  const rowOf = (row: number) => data.subarray(row * columns, (row + 1) * columns);
+  let row = 0;
+  for (; row + 4 <= rows; row += 4) {
+    const [first, second, third, fourth] = [0, 1, 2, 3].map((more) => rowOf(row + more));
     for (let column = 0; column < columns; column++) {
-      const a = data[first + column], b = data[second + column];
-      squares[column] += a * a + b * b;
-      absolutes[column] += Math.abs(a) + Math.abs(b);
+      const a = first[column], b = second[column], c = third[column], d = fourth[column];
+      squares[column] += a * a + b * b + (c * c + d * d);
+      absolutes[column] += Math.abs(a) + Math.abs(b) + (Math.abs(c) + Math.abs(d));
     }
   }
-  for (let column = 0; column < columns && rows % 2 === 1; column++) {
-    const weight = data[(rows - 1) * columns + column];
-    squares[column] += weight * weight;
-    absolutes[column] += Math.abs(weight);
+  for (; row < rows; row++) {
+    const weights = rowOf(row);
+    for (let column = 0; column < columns; column++) {
+      squares[column] += weights[column] * weights[column];
+      absolutes[column] += Math.abs(weights[column]);
+    }
   }
   return {
     columnNorm: squares.map(Math.sqrt),
