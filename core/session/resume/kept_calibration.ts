@@ -8,6 +8,7 @@ import { layerMatrices, matrixPlaces, withMatrices } from "../../calibrate/matri
 import { loadStatistics, saveStatistics } from "../../calibrate/store.ts";
 import type { DamageCurve, LayerStatistics, Statistics } from "../../calibrate/types.ts";
 import { joinWindows } from "../../engine/batches.ts";
+import { discard } from "../../linear/discard.ts";
 import { isView, readTensorBytes } from "../../model/tensor_reader.ts";
 import type { MemoryTensor, Tensor } from "../../model/types.ts";
 import { cutWindows } from "../../text/windows.ts";
@@ -130,7 +131,7 @@ export class KeptCalibration {
    * Keeps a finished layer.
    *
    * @param layer Counted from 0
-   * @param statistics Its statistics
+   * @param statistics Its statistics, whose matrices are not to be looked at any more
    * @returns The same, its matrices in the file (see {@linkcode KeptCalibration.during}); where nothing is kept, as it
    * was given
    */
@@ -145,11 +146,8 @@ export class KeptCalibration {
     this.#write(rest);
     const fingerprint = [...matrices.keys()].map((name) => this.#checksums.get(name)).join(" ");
     this.#checksums.clear();
-    const record = this.#record(
-      layer,
-      withMatrices(layer, statistics, () => undefined),
-      fingerprint,
-    );
+    const bare = withMatrices(layer, statistics, () => undefined);
+    const record = this.#record(layer, bare, fingerprint, [...matrices.values()]);
     record.catch(() => undefined);
     this.#records.push(record);
     const bytes = rest.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
@@ -212,8 +210,14 @@ export class KeptCalibration {
   }
 
   /** A record says that the layer's matrices are there: they are forced to the disk before it. */
-  async #record(layer: number, statistics: LayerStatistics, fingerprint: string): Promise<void> {
+  async #record(
+    layer: number,
+    statistics: LayerStatistics,
+    fingerprint: string,
+    matrices: readonly Tensor[],
+  ): Promise<void> {
     await this.#writing;
+    discard(...matrices.map((matrix) => isView(matrix) ? undefined : matrix.data));
     await this.#journal.keeping(async () => await this.#matrices?.sync());
     await this.#journal.writeFile(`layer ${layer}`, "stats", (path) =>
       saveStatistics({
