@@ -233,7 +233,8 @@ channels, 1,536 FFN neurons), bf16, random weights from a seed. ${counts.tokens}
 ## Against the processor, and against PyTorch
 
 A pass goes from tokens to sums, reads and widens the weights of every block on its way, and writes each finished layer to
-a folder, as \`gprune calibrate\` does. Its operations are held against a product of two matrices of 2,048 × 2,048 in ONNX
+a folder, as \`gprune calibrate\` does. Most of the writing happens while the next layers are summed: what counts as writing
+here is what the pass waits for, checksums among it. Its operations are held against a product of two matrices of 2,048 × 2,048 in ONNX
 Runtime, the library that the engine uses, on the same threads, after every third block: ${
     shown(sgemm, 0)
   } GFLOP/s in these rounds.${
