@@ -165,8 +165,8 @@ async function leastSquares(
   }
   const lost = whole(take(task.weight, n, range(m), gone), m, gone.length);
   const target = await multiplyTransposed(lost, whole(between, kept.length, gone.length), pace);
-  const { factor } = await choleskyDamped(own, kept.length, damping, pace);
-  const weight = await solveCholesky(factor, kept.length, target, m, pace);
+  const { factor } = await choleskyDamped(own, kept.length, damping, { pace });
+  const weight = await solveCholesky(factor, kept.length, target, m, { pace });
   for (let index = 0; index < weight.length; index++) weight[index] += plain.weight[index];
   if (plain.bias === undefined) return { weight };
   const dense = timesVector(task.weight, m, moments.mean);

@@ -44,8 +44,8 @@ export async function openWebGpuEngine(options: DeviceOptions = {}): Promise<Web
       openFittingBlock(context, uploads, specification, structure),
     openStreamFit: (architecture, norm, bias) => openStreamFit(context, architecture, norm, bias),
     openEmbedding,
-    multiply: (left, right) =>
-      context.guard("multiply matrices", () => multiplyOnCard(context, left, right)),
+    multiply: (...inputs) =>
+      context.guard("multiply matrices", () => multiplyOnCard(context, ...inputs)),
     openHead: (model, finalNorm) => openHead(context, model, finalNorm),
     close: () => {
       uploads.close();
