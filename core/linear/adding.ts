@@ -4,14 +4,15 @@
  */
 import { addProduct, type AddProduct, type Block, type Multiply, part, tight } from "./product.ts";
 
-/** Rows of a product that are made at a time, at least: fewer do not keep a processor's threads busy. */
-const LEAST_ROWS = 256;
-/** Pieces that the rows of a large product are cut into. */
+/** Columns of a product that are made at a time, at least: fewer do not keep a processor's threads busy. */
+const LEAST_COLUMNS = 128;
+/** Pieces that the columns of a large product are cut into. */
 const PIECES = 8;
 
 /**
- * What adds products to matrices with what makes products. Products are made a stripe of rows at a time: memory for a
- * whole one is not needed, and of symmetric ones hardly more than the lower half is made.
+ * What adds products to matrices with what makes products. Products are made a stripe of columns at a time: memory for
+ * a whole one is not needed, of symmetric ones hardly more than the lower half is made, and the right operand, which
+ * libraries rearrange, is the small one.
  *
  * @param multiply Makes products; {@linkcode addProduct} itself does it all if absent
  * @returns target += factor · left · rightᵀ; of the target's part above the diagonal nothing is changed where only the
@@ -19,24 +20,37 @@ const PIECES = 8;
  */
 export function addingWith(multiply?: Multiply): AddProduct {
   if (multiply === undefined) return addProduct;
-  let scratch = new Float64Array(0);
+  // New arrays cost about as much as the copies and additions: their pages are cleared first.
+  const [lendProduct, lendLeft, lendRight] = [lender(), lender(), lender()];
   return async (target, left, right, { factor = 1, lowerOnly = false, pace } = {}) => {
-    const atOnce = Math.min(left.rows, Math.max(LEAST_ROWS, Math.ceil(left.rows / PIECES)));
-    const most = atOnce * right.rows;
-    if (scratch.length < most) scratch = new Float64Array(most);
-    const tightLeft = tight(left);
-    const tightRight = left === right ? tightLeft : tight(right);
-    for (let row = 0; row < left.rows; row += atOnce) {
-      const rows = Math.min(atOnce, left.rows - row);
-      const columns = lowerOnly ? Math.min(right.rows, row + rows) : right.rows;
+    const atOnce = Math.min(right.rows, Math.max(LEAST_COLUMNS, Math.ceil(right.rows / PIECES)));
+    const tightLeft = tight(left, lendLeft);
+    const tightRight = left === right ? tightLeft : tight(right, lendRight);
+    for (let column = 0; column < right.rows; column += atOnce) {
+      const columns = Math.min(atOnce, right.rows - column);
+      const first = lowerOnly ? column : 0;
+      const rows = left.rows - first;
       const product = await multiply(
-        rowsOf(tightLeft, row, row + rows),
-        rowsOf(tightRight, 0, columns),
+        rowsOf(tightLeft, first, left.rows),
+        rowsOf(tightRight, column, column + columns),
         pace,
-        scratch.subarray(0, rows * columns),
+        lendProduct(rows * columns),
       );
-      addRows(target, product, [row, rows], columns, factor, lowerOnly);
+      for (let row = 0; row < rows; row++) {
+        const count = lowerOnly ? Math.min(columns, row + 1) : columns;
+        const to = target.offset + (first + row) * target.stride + column;
+        addRow(target.data, to, product, row * columns, count, factor);
+      }
     }
+  };
+}
+
+/** Lends the same memory again and again, as much as was ever needed. */
+function lender(): (length: number) => Float64Array {
+  let kept = new Float64Array(0);
+  return (length) => {
+    if (kept.length < length) kept = new Float64Array(length);
+    return kept.subarray(0, length);
   };
 }
 
@@ -45,20 +59,22 @@ function rowsOf({ data, offset, stride, columns }: Block, first: number, end: nu
   return { ...rows, offset: rows.offset + offset };
 }
 
-function addRows(
-  { data, offset, stride }: Block,
-  product: Float64Array,
-  [first, rows]: readonly [number, number],
-  columns: number,
+/** A function of its own, and four numbers at a time: V8 then takes a third of the time. */
+function addRow(
+  target: Float64Array,
+  to: number,
+  source: Float64Array,
+  from: number,
+  count: number,
   factor: number,
-  lowerOnly: boolean,
 ): void {
-  for (let row = 0; row < rows; row++) {
-    const end = lowerOnly ? Math.min(columns, first + row + 1) : columns;
-    const to = offset + (first + row) * stride;
-    const from = row * columns;
-    for (let column = 0; column < end; column++) {
-      data[to + column] += factor * product[from + column];
-    }
+  let index = 0;
+  for (; index + 4 <= count; index += 4) {
+    const [at, own] = [to + index, from + index];
+    target[at] += factor * source[own];
+    target[at + 1] += factor * source[own + 1];
+    target[at + 2] += factor * source[own + 2];
+    target[at + 3] += factor * source[own + 3];
   }
+  for (; index < count; index++) target[to + index] += factor * source[from + index];
 }

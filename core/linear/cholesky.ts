@@ -6,7 +6,7 @@
  */
 import { discard } from "./discard.ts";
 import { StatisticsError } from "../errors.ts";
-import { addProduct, mirrorLower, part } from "./product.ts";
+import { addProduct, part } from "./product.ts";
 import { BLOCK, type LinearWork, middleOf, ROWS_ALIKE, Triangle } from "./triangle.ts";
 
 /** Damping grows by this until the matrix can be factored. */
@@ -101,12 +101,11 @@ export async function choleskyDamped(
   );
 }
 
-/** In a loop: calling a function for each of millions of numbers takes as long as a product. */
+/** By one sum: calling a function for each of millions of numbers takes as long as a product. */
 function allFinite(numbers: Float64Array): boolean {
-  for (let index = 0; index < numbers.length; index++) {
-    if (!Number.isFinite(numbers[index])) return false;
-  }
-  return true;
+  let sum = 0;
+  for (let index = 0; index < numbers.length; index++) sum += 0 * numbers[index];
+  return sum === 0;
 }
 
 /**
@@ -141,7 +140,7 @@ export async function solveCholesky(
  * @param factor Lower triangular L, `[size, size]`
  * @param size Its rows and columns
  * @param work What makes products, and is called between them
- * @returns (L Lᵀ)⁻¹, `[size, size]`, symmetric
+ * @returns (L Lᵀ)⁻¹ on and below its diagonal, `[size, size]`; what lies above it is in no particular state
  * @throws {CancelledError} if the pace throws it
  */
 export async function invertSymmetric(
@@ -161,7 +160,6 @@ export async function invertSymmetric(
     await add(part(inverse, size, [start, end], [0, end]), left, right, { pace });
   }
   discard(upper);
-  mirrorLower(inverse, size);
   return inverse;
 }
 

@@ -35,7 +35,7 @@ export interface RemovalWork {
 }
 
 /** Channels that go before the whole matrices are brought up to date. */
-const PENDING = 64;
+const PENDING = 128;
 
 /**
  * H⁻¹ and WᵀW of the channels that are still there.
@@ -53,7 +53,7 @@ export class Remaining {
   readonly #variances: Float64Array;
   /** The diagonal of WᵀW, ‖W_:j‖² of each channel, up to date. */
   readonly #energies: Float64Array;
-  readonly #stride: number;
+  #stride: number;
   readonly #work: RemovalWork;
   /** Where each channel lies; -1 once it has gone. */
   readonly #place: Int32Array;
@@ -94,12 +94,14 @@ export class Remaining {
    * @returns A score for each of the units
    */
   channelScores(units: readonly number[], channels: UnitChannels): Float64Array {
-    return Float64Array.from(units, (unit) => {
-      const place = this.#place[channels[unit][0]];
+    const [place, energies, variances] = [this.#place, this.#energies, this.#variances];
+    const scores = new Float64Array(units.length);
+    for (let index = 0; index < units.length; index++) {
+      const at = place[channels[units[index]][0]];
       // Rounding can push what is nearly zero below it.
-      return Math.max(this.#energies[place], 0) /
-        Math.max(this.#variances[place], Number.MIN_VALUE);
-    });
+      scores[index] = Math.max(energies[at], 0) / Math.max(variances[at], Number.MIN_VALUE);
+    }
+    return scores;
   }
 
   /**
@@ -143,20 +145,13 @@ export class Remaining {
     const places = Int32Array.from(channels, (channel) => this.#place[channel]);
     const [size, room] = [this.#size, this.#room];
     const columns = await this.#columns(places);
-    const at = (offset: number) =>
-      Float64Array.from(
-        { length: p * p },
-        (_, index) => columns[places[Math.floor(index / p)] * 2 * p + offset + index % p],
-      );
-    const lowerInverse = invertLower(at(0), p);
-    const projected = await this.#project(lowerInverse, at(p), p);
+    const lowerInverse = invertLower(rowsAt(columns, places, 2 * p, 0), p);
+    const projected = await this.#project(lowerInverse, rowsAt(columns, places, 2 * p, p), p);
     const lower = whole(lowerInverse, p, p);
     const spread = await multiply(part(columns, 2 * p, [0, size], [0, p]), lower, pace);
-    // C = [(WᵀW)_:P, U] [L⁻¹, −B / 2]ᵀ.
+    // C = [U, (WᵀW)_:P] [−B / 2, L⁻¹]ᵀ.
+    copyColumns(spread, p, columns, 2 * p, size);
     const both = new Float64Array(p * 2 * p);
-    for (let row = 0; row < size; row++) {
-      columns.set(spread.subarray(row * p, (row + 1) * p), row * 2 * p);
-    }
     for (let i = 0; i < p; i++) {
       for (let j = 0; j < p; j++) {
         both[i * 2 * p + j] = -projected[i * p + j] / 2;
@@ -164,16 +159,11 @@ export class Remaining {
       }
     }
     const mixed = await multiply(whole(columns, size, 2 * p), whole(both, p, 2 * p), pace);
-    for (let row = 0, from = 0; row < size; row++) {
-      let to = row * 2 * room + this.#pending;
-      for (let i = 0; i < p; i++, from++, to++) {
-        const [u, c] = [spread[from], mixed[from]];
-        this.#variances[row] -= u * u;
-        this.#energies[row] -= 2 * u * c;
-        this.#factors[to] = u;
-        this.#factors[to + room] = c;
-      }
-    }
+    subtractSquares(this.#variances, spread, spread, size, 1);
+    subtractSquares(this.#energies, spread, mixed, size, 2);
+    const width = 2 * room;
+    copyColumns(spread, p, this.#factors.subarray(this.#pending), width, size);
+    copyColumns(mixed, p, this.#factors.subarray(this.#pending + room), width, size);
     for (const channel of channels) this.#place[channel] = -1;
     this.#pending += p;
     return Float64Array.from({ length: p }, (_, i) => Math.max(0, projected[i * (p + 1)]));
@@ -197,8 +187,8 @@ export class Remaining {
     const { add, pace } = this.#work;
     const [size, room, p] = [this.#size, this.#room, places.length];
     const columns = new Float64Array(size * 2 * p);
-    this.#copyColumns(columns, this.#inverse, places, 0);
-    this.#copyColumns(columns, this.#products, places, p);
+    takeColumns(this.#inverse, this.#stride, places, columns, size);
+    takeColumns(this.#products, this.#stride, places, columns.subarray(p), size);
     if (this.#pending === 0) return columns;
     const width = 2 * room;
     const right = new Float64Array(2 * p * width);
@@ -216,25 +206,6 @@ export class Remaining {
       { factor: -1, pace },
     );
     return columns;
-  }
-
-  /** Columns of a symmetric matrix of which the lower half is there. */
-  #copyColumns(
-    target: Float64Array,
-    matrix: Float64Array,
-    places: Int32Array,
-    offset: number,
-  ): void {
-    const [size, stride, width] = [this.#size, this.#stride, 2 * places.length];
-    for (let i = 0; i < places.length; i++) {
-      const place = places[i];
-      let to = offset + i;
-      let from = place * stride;
-      for (let row = 0; row < place; row++, to += width) target[to] = matrix[from++];
-      for (let row = place; row < size; row++, to += width, from += stride) {
-        target[to] = matrix[from];
-      }
-    }
   }
 
   #gather(matrix: Float64Array, rows: Int32Array, columns: Int32Array): Float64Array {
@@ -262,49 +233,119 @@ export class Remaining {
   /** Brings the whole matrices up to date. */
   async #catchUp(): Promise<void> {
     if (this.#pending === 0) return;
+    this.#removed += this.#pending;
+    this.#pending = 0;
+    if (this.#removed > this.#size / 16) this.#tidy();
     const { add, pace } = this.#work;
     const [size, room] = [this.#size, this.#room];
     const width = 2 * room;
     const used = this.#factors.subarray(0, size * width);
-    const factors = whole(used, size, width);
     const swapped = new Float64Array(used.length);
     for (let at = 0; at < used.length; at += width) {
       swapped.set(used.subarray(at, at + room), at + room);
       swapped.set(used.subarray(at + room, at + width), at);
     }
     const options = { factor: -1, lowerOnly: true, pace };
-    const spread = part(used, width, [0, size], [0, room]);
     const square = [0, size] as const;
+    const spread = part(used, width, square, [0, room]);
     await add(part(this.#inverse, this.#stride, square, square), spread, spread, options);
     const products = part(this.#products, this.#stride, square, square);
-    await add(products, factors, whole(swapped, size, width), options);
-    this.#removed += this.#pending;
-    this.#pending = 0;
+    const [left, right] = [whole(used, size, width), whole(swapped, size, width)];
+    await add(products, left, right, options);
     used.fill(0);
-    if (this.#removed > size / 16) this.#tidy();
   }
 
-  /** Moves what is left together. */
+  /** Moves what is left together, rows of fewer columns too: so it takes fewer pages of memory. */
   #tidy(): void {
     const channels = Array.from(this.#place.keys())
       .filter((channel) => this.#place[channel] >= 0)
       .sort((a, b) => this.#place[a] - this.#place[b]);
     const places = Int32Array.from(channels, (channel) => this.#place[channel]);
-    for (const matrix of [this.#inverse, this.#products]) {
-      places.forEach((from, to) => {
-        const [source, target] = [from * this.#stride, to * this.#stride];
-        for (let column = 0; column <= to; column++) {
-          matrix[target + column] = matrix[source + places[column]];
-        }
-      });
-    }
+    moveTogether(this.#inverse, this.#stride, places);
+    moveTogether(this.#products, this.#stride, places);
+    this.#stride = places.length;
+    const width = 2 * this.#room;
     places.forEach((from, to) => {
+      this.#factors.copyWithin(to * width, from * width, (from + 1) * width);
       this.#variances[to] = this.#variances[from];
       this.#energies[to] = this.#energies[from];
       this.#place[channels[to]] = to;
     });
     this.#size = places.length;
     this.#removed = 0;
+  }
+}
+
+// Loops over millions of numbers are functions of their own: V8 is slow with fields inside of them.
+
+/** Columns of a symmetric matrix of which the lower half is there, to every other place of as many columns. */
+function takeColumns(
+  matrix: Float64Array,
+  stride: number,
+  columns: Int32Array,
+  target: Float64Array,
+  size: number,
+): void {
+  const count = columns.length;
+  for (let row = 0, to = 0; row < size; row++, to += count) {
+    for (let index = 0; index < count; index++, to++) {
+      const column = columns[index];
+      target[to] = row < column ? matrix[column * stride + row] : matrix[row * stride + column];
+    }
+  }
+}
+
+/** Rows without gaps to the beginnings of rows of `stride` numbers. */
+function copyColumns(
+  source: Float64Array,
+  columns: number,
+  target: Float64Array,
+  stride: number,
+  rows: number,
+): void {
+  for (let row = 0, from = 0; row < rows; row++) {
+    const start = row * stride;
+    for (let column = 0; column < columns; column++) target[start + column] = source[from++];
+  }
+}
+
+/** Takes factor · ⟨left, right⟩ of each row from a number of its own. */
+function subtractSquares(
+  target: Float64Array,
+  left: Float64Array,
+  right: Float64Array,
+  rows: number,
+  factor: number,
+): void {
+  const columns = left.length / rows;
+  for (let row = 0, at = 0; row < rows; row++) {
+    let sum = 0;
+    for (let column = 0; column < columns; column++, at++) sum += left[at] * right[at];
+    target[row] -= factor * sum;
+  }
+}
+
+/** A square of rows of `stride` numbers: as many numbers as there are places, from some number on. */
+function rowsAt(
+  matrix: Float64Array,
+  places: Int32Array,
+  stride: number,
+  offset: number,
+): Float64Array {
+  const size = places.length;
+  const square = new Float64Array(size * size);
+  places.forEach((place, row) => {
+    const start = place * stride + offset;
+    square.set(matrix.subarray(start, start + size), row * size);
+  });
+  return square;
+}
+
+/** Moves some rows and columns of a matrix' lower half to its beginning, so close together that no others fit between. */
+function moveTogether(matrix: Float64Array, stride: number, places: Int32Array): void {
+  for (let row = 0; row < places.length; row++) {
+    const [from, to] = [places[row] * stride, row * places.length];
+    for (let column = 0; column <= row; column++) matrix[to + column] = matrix[from + places[column]];
   }
 }
 
