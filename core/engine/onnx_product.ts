@@ -2,9 +2,13 @@
  * Products of large float64 matrices on ONNX Runtime, whose double-precision kernels use all of a processor.
  * @module
  */
-import { type Block, tight } from "../linear/product.ts";
+import { tight } from "../linear/adding.ts";
+import type { Block } from "../linear/product.ts";
 import { GraphBuilder } from "../onnx/graph.ts";
 import { doubles, openSession, type Session } from "./runtime.ts";
+
+/** Additions and multiplications from which a call of ONNX Runtime pays: it takes a tenth of a millisecond. */
+const WORTH_CALLING = 5e5;
 
 /** A session for products of any size. */
 export class OnnxProduct {
@@ -21,15 +25,20 @@ export class OnnxProduct {
   }
 
   /**
-   * left · rightᵀ. Which numbers come out depends on nothing but the operands and the processor.
+   * left · rightᵀ. Which numbers come out depends on nothing but the operands and the processor, never on time.
    *
    * @param left `[rows, depth]`
    * @param right `[columns, depth]`
    * @param lent An array that is filled and returned, `[rows, columns]`; a new one if absent
-   * @returns `[rows, columns]`
+   * @returns `[rows, columns]`; undefined where a call does not pay
    * @throws {EngineError} if ONNX Runtime fails
    */
-  async multiply(left: Block, right: Block, lent?: Float64Array): Promise<Float64Array> {
+  async multiply(
+    left: Block,
+    right: Block,
+    lent?: Float64Array,
+  ): Promise<Float64Array | undefined> {
+    if (operationsOf(left, right) < WORTH_CALLING) return undefined;
     const session = await (this.#session ??= this.#open());
     const [rows, columns] = [left.rows, right.rows];
     const product = lent ?? new Float64Array(rows * columns);
@@ -59,6 +68,17 @@ export class OnnxProduct {
       goal: "memory",
     });
   }
+}
+
+/**
+ * How much work a product is.
+ *
+ * @param left `[rows, depth]`
+ * @param right `[columns, depth]`
+ * @returns Additions and multiplications
+ */
+export function operationsOf(left: Block, right: Block): number {
+  return 2 * left.rows * right.rows * left.columns;
 }
 
 function feedOf(block: Block) {

@@ -2,12 +2,14 @@
  * Adding products to parts of matrices, where something else than this program's own code makes the products.
  * @module
  */
-import { addProduct, type AddProduct, type Block, type Multiply, part, tight } from "./product.ts";
+import { type AddProduct, addProduct, type Block, type Multiply, part, whole } from "./product.ts";
 
 /** Columns of a product that are made at a time, at least: fewer do not keep a processor's threads busy. */
 const LEAST_COLUMNS = 128;
 /** Pieces that the columns of a large product are cut into. */
 const PIECES = 8;
+/** Numbers from which a call that copies them is faster than a loop. */
+const WORTH_A_CALL = 128;
 
 /**
  * What adds products to matrices with what makes products. Products are made a stripe of columns at a time: memory for
@@ -43,6 +45,31 @@ export function addingWith(multiply?: Multiply): AddProduct {
       }
     }
   };
+}
+
+/**
+ * A rectangle without gaps between its rows.
+ *
+ * @param block The rectangle
+ * @param lend Lends an array of a length; its first numbers are overwritten
+ * @returns The same where it has no gaps; a copy otherwise
+ */
+export function tight(
+  block: Block,
+  lend: (length: number) => Float64Array = (length) => new Float64Array(length),
+): Block {
+  const { data, offset, stride, rows, columns } = block;
+  if (stride === columns) return block;
+  const copy = lend(rows * columns);
+  for (let row = 0, to = 0; row < rows; row++) {
+    const start = offset + row * stride;
+    if (columns < WORTH_A_CALL) {
+      for (let column = 0; column < columns; column++) copy[to++] = data[start + column];
+    } else {
+      copy.set(data.subarray(start, start + columns), row * columns);
+    }
+  }
+  return whole(copy, rows, columns);
 }
 
 /** Lends the same memory again and again, as much as was ever needed. */

@@ -62,8 +62,6 @@ const TILE_COLUMNS = 3;
 const PANEL_DEPTH = 256;
 /** Rows of the left operand packed at a time, to stay in the second cache. */
 const ROWS_AT_ONCE = 96;
-/** Numbers from which a call that copies them is faster than a loop. */
-const WORTH_A_CALL = 128;
 /** Side of the squares that are turned at a time: one of the two sides is read or written against the grain. */
 const SQUARE = 32;
 
@@ -96,31 +94,6 @@ export function part(
 ): Block {
   const offset = rows[0] * stride + columns[0];
   return { data, offset, stride, rows: rows[1] - rows[0], columns: columns[1] - columns[0] };
-}
-
-/**
- * A rectangle without gaps between its rows.
- *
- * @param block The rectangle
- * @param lend Lends an array of a length; its first numbers are overwritten
- * @returns The same where it has no gaps; a copy otherwise
- */
-export function tight(
-  block: Block,
-  lend: (length: number) => Float64Array = (length) => new Float64Array(length),
-): Block {
-  const { data, offset, stride, rows, columns } = block;
-  if (stride === columns) return block;
-  const copy = lend(rows * columns);
-  for (let row = 0, to = 0; row < rows; row++) {
-    const start = offset + row * stride;
-    if (columns < WORTH_A_CALL) {
-      for (let column = 0; column < columns; column++) copy[to++] = data[start + column];
-    } else {
-      copy.set(data.subarray(start, start + columns), row * columns);
-    }
-  }
-  return whole(copy, rows, columns);
 }
 
 /**

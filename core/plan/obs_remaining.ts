@@ -11,6 +11,16 @@
 import type { Pace } from "../linear/pace.ts";
 import { type AddProduct, type Multiply, part, transpose, whole } from "../linear/product.ts";
 
+import {
+  copyColumns,
+  diagonal,
+  gather,
+  moveTogether,
+  rowsAt,
+  subtractSquares,
+  takeColumns,
+} from "./obs_columns.ts";
+
 /** The channels of each unit: every channel of a layer is in exactly one. */
 export type UnitChannels = readonly ArrayLike<number>[];
 
@@ -119,8 +129,8 @@ export class Remaining {
     for (const [index, unit] of units.entries()) {
       const places = Int32Array.from(channels[unit], (channel) => this.#place[channel]);
       const p = places.length;
-      const inverse = this.#gather(this.#inverse, places, places);
-      const products = this.#gather(this.#products, places, places);
+      const inverse = gather(this.#inverse, this.#stride, places);
+      const products = gather(this.#products, this.#stride, places);
       const lowerInverse = invertLower(inverse, p);
       const half = await multiply(whole(products, p, p), whole(lowerInverse, p, p), pace);
       // The trace of L⁻¹ (WᵀW)_PP L⁻ᵀ needs no more than the diagonal.
@@ -208,19 +218,6 @@ export class Remaining {
     return columns;
   }
 
-  #gather(matrix: Float64Array, rows: Int32Array, columns: Int32Array): Float64Array {
-    const result = new Float64Array(rows.length * columns.length);
-    let to = 0;
-    for (const row of rows) {
-      for (const column of columns) {
-        result[to++] = row >= column
-          ? matrix[row * this.#stride + column]
-          : matrix[column * this.#stride + row];
-      }
-    }
-    return result;
-  }
-
   /** Sees that there is room for the factors of some more channels. */
   async #makeRoom(channels: number): Promise<void> {
     if (this.#pending + channels <= this.#room) return;
@@ -276,79 +273,6 @@ export class Remaining {
   }
 }
 
-// Loops over millions of numbers are functions of their own: V8 is slow with fields inside of them.
-
-/** Columns of a symmetric matrix of which the lower half is there, to every other place of as many columns. */
-function takeColumns(
-  matrix: Float64Array,
-  stride: number,
-  columns: Int32Array,
-  target: Float64Array,
-  size: number,
-): void {
-  const count = columns.length;
-  for (let row = 0, to = 0; row < size; row++, to += count) {
-    for (let index = 0; index < count; index++, to++) {
-      const column = columns[index];
-      target[to] = row < column ? matrix[column * stride + row] : matrix[row * stride + column];
-    }
-  }
-}
-
-/** Rows without gaps to the beginnings of rows of `stride` numbers. */
-function copyColumns(
-  source: Float64Array,
-  columns: number,
-  target: Float64Array,
-  stride: number,
-  rows: number,
-): void {
-  for (let row = 0, from = 0; row < rows; row++) {
-    const start = row * stride;
-    for (let column = 0; column < columns; column++) target[start + column] = source[from++];
-  }
-}
-
-/** Takes factor · ⟨left, right⟩ of each row from a number of its own. */
-function subtractSquares(
-  target: Float64Array,
-  left: Float64Array,
-  right: Float64Array,
-  rows: number,
-  factor: number,
-): void {
-  const columns = left.length / rows;
-  for (let row = 0, at = 0; row < rows; row++) {
-    let sum = 0;
-    for (let column = 0; column < columns; column++, at++) sum += left[at] * right[at];
-    target[row] -= factor * sum;
-  }
-}
-
-/** A square of rows of `stride` numbers: as many numbers as there are places, from some number on. */
-function rowsAt(
-  matrix: Float64Array,
-  places: Int32Array,
-  stride: number,
-  offset: number,
-): Float64Array {
-  const size = places.length;
-  const square = new Float64Array(size * size);
-  places.forEach((place, row) => {
-    const start = place * stride + offset;
-    square.set(matrix.subarray(start, start + size), row * size);
-  });
-  return square;
-}
-
-/** Moves some rows and columns of a matrix' lower half to its beginning, so close together that no others fit between. */
-function moveTogether(matrix: Float64Array, stride: number, places: Int32Array): void {
-  for (let row = 0; row < places.length; row++) {
-    const [from, to] = [places[row] * stride, row * places.length];
-    for (let column = 0; column <= row; column++) matrix[to + column] = matrix[from + places[column]];
-  }
-}
-
 /** L⁻¹ of a small symmetric matrix K = L Lᵀ; pivots that rounding has eaten up are replaced by tiny ones. */
 function invertLower(square: Float64Array, size: number): Float64Array {
   const floor = 1e-14 * diagonalSum(square, size) / size || Number.MIN_VALUE;
@@ -374,10 +298,6 @@ function invertLower(square: Float64Array, size: number): Float64Array {
     inverse[row * size + row] = pivot;
   }
   return inverse;
-}
-
-function diagonal(matrix: Float64Array, n: number): Float64Array {
-  return Float64Array.from({ length: n }, (_, index) => matrix[index * (n + 1)]);
 }
 
 /**

@@ -12,6 +12,8 @@ import { learnDamage } from "../learn/damage.ts";
 import { HeldOutRuns } from "../learn/held_out.ts";
 import { learningSchedule } from "../learn/windows.ts";
 import { layerPruner } from "../learn/pruner.ts";
+import { multiplier } from "../engine/multiply.ts";
+import type { Multiply } from "../linear/product.ts";
 import { scoreLayer } from "../learn/score.ts";
 import type { Model } from "../model/types.ts";
 import { type PlanOptions, resolveRequest } from "../plan/request.ts";
@@ -90,7 +92,13 @@ export async function calibrateWith(
   });
   const windows = domainWindows(prepared, self);
   noteShortTexts(windows, prepared.samples, settings.onNote);
-  const work = { model, request, domains: windows.map(({ name }) => name), gram: prepared.gram };
+  const work = {
+    model,
+    request,
+    domains: windows.map(({ name }) => name),
+    gram: prepared.gram,
+    multiply: multiplier(engine),
+  };
   const { gramBytes } = memoryOf(engine).limits;
   const layers = await collect(engine, model, windows, {
     signal: settings.signal,
@@ -215,7 +223,7 @@ export function statisticsOf(parts: StatisticsParts): Statistics {
 /**
  * Works out what needs whole matrices, while those of a layer are at hand.
  *
- * @param work The model, what is asked for, names of the domains, whether there are Gram matrices
+ * @param work The model, what is asked for, names of the domains, whether there are Gram matrices, what makes products
  * @param layer Counted from 0
  * @param statistics The layer's sums
  * @param options Progress and cancelling
@@ -223,11 +231,12 @@ export function statisticsOf(parts: StatisticsParts): Statistics {
  * @throws {ModelError} if numbers are not finite
  */
 export async function scored(
-  { model, request, domains, gram }: {
+  { model, request, domains, gram, multiply }: {
     readonly model: Model;
     readonly request: PlanRequest;
     readonly domains: readonly string[];
     readonly gram: boolean;
+    readonly multiply: Multiply;
   },
   layer: number,
   statistics: LayerStatistics,
@@ -236,7 +245,8 @@ export async function scored(
   requireNumbers(model, layer, statistics);
   if (!gram || request.metric !== "obs") return statistics;
   const { scoreDomains } = request;
-  return await scoreLayer(model, layer, statistics, domains, { signal, onProgress, scoreDomains });
+  const options = { signal, onProgress, scoreDomains, multiply };
+  return await scoreLayer(model, layer, statistics, domains, options);
 }
 
 /** Weights that hold NaN or infinities show here first, and would be the end of everything that follows. */

@@ -15,7 +15,7 @@ import {
   randomMatrix,
 } from "../helpers/matrices.ts";
 
-const SIZES = [1, 2, 3, 63, 64, 65, 130];
+const SIZES = [1, 2, 3, 63, 64, 65, 130, 260];
 
 function identity(size: number): Float64Array {
   return Float64Array.from({ length: size * size }, (_, at) => at % (size + 1) === 0 ? 1 : 0);

@@ -8,6 +8,8 @@ import type { DomainWindows, LayerStatistics, Statistics } from "../../calibrate
 import type { SumUnit } from "../../calibrate/units.ts";
 import { OptionError, StatisticsError } from "../../errors.ts";
 import { memoryOf } from "../../engine/memory.ts";
+import { multiplier } from "../../engine/multiply.ts";
+import type { Multiply } from "../../linear/product.ts";
 import { blockTensors } from "../../model/open.ts";
 import type { Model } from "../../model/types.ts";
 import { breathe, type WorkOptions } from "../../progress.ts";
@@ -74,6 +76,7 @@ export async function mergeJob(options: MergeOptions): Promise<Statistics> {
     const layers = await addLayers(model, parts, units, windows, kept, {
       ...options,
       gramBytes: memoryOf(engine).limits.gramBytes,
+      multiply: multiplier(engine),
     });
     const sums = statisticsOf({ model, request, seqLen, seed, windows, texts, layers });
     const whole = { ...sums, model: { ...sums.model, source: words.model.source } };
@@ -202,10 +205,11 @@ async function addLayers(
   units: readonly SumUnit[],
   windows: readonly DomainWindows[],
   kept: KeptCalibration,
-  options: WorkOptions & { readonly gramBytes: number },
+  options: WorkOptions & { readonly gramBytes: number; readonly multiply: Multiply },
 ): Promise<readonly LayerStatistics[]> {
   const { request, gram } = parts[0].words;
-  const work = { model, request, gram, domains: windows.map(({ name }) => name) };
+  const domains = windows.map(({ name }) => name);
+  const work = { model, request, gram, domains, multiply: options.multiply };
   const partOf = new Map(parts.flatMap((part) => part.words.own.map((unit) => [unit, part])));
   const finished = await kept.readLayers();
   const layers: LayerStatistics[] = [];
