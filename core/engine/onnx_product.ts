@@ -8,7 +8,7 @@ import { GraphBuilder } from "../onnx/graph.ts";
 import { doubles, openSession, type Session } from "./runtime.ts";
 
 /** Additions and multiplications from which a call of ONNX Runtime pays: it takes a tenth of a millisecond. */
-const WORTH_CALLING = 5e5;
+const WORTH_CALLING = 1e5;
 
 /** A session for products of any size. */
 export class OnnxProduct {

