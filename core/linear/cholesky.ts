@@ -137,7 +137,7 @@ export async function solveCholesky(
 /**
  * The inverse of a symmetric positive definite matrix, from its Cholesky factor.
  *
- * @param factor Lower triangular L, `[size, size]`
+ * @param factor Lower triangular L, `[size, size]`; used up: the inverse takes its place
  * @param size Its rows and columns
  * @param work What makes products, and is called between them
  * @returns (L Lᵀ)⁻¹ on and below its diagonal, `[size, size]`; what lies above it is in no particular state
@@ -150,7 +150,7 @@ export async function invertSymmetric(
 ): Promise<Float64Array> {
   const upper = new Float64Array(size * size);
   await new Triangle(factor, size, work).invertTurned(upper, 0, size);
-  const inverse = new Float64Array(size * size);
+  const inverse = factor.fill(0);
   const { add = addProduct, pace } = work;
   for (let start = 0; start < size; start += ROWS_ALIKE) {
     const end = Math.min(start + ROWS_ALIKE, size);

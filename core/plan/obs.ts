@@ -19,6 +19,7 @@ import {
   diagonalSum,
   range,
   Remaining,
+  type RemainingStart,
   type RemovalWork,
   rowEnergies,
   type UnitChannels,
@@ -85,9 +86,12 @@ export async function obsOrder(
 ): Promise<RemovalOrder> {
   const n = checkSizes(weight, gram, units);
   const work = workOf(options);
+  const { factor } = await choleskyDamped(gram, n, ridgeOf(gram, n, options), work);
+  const inverse = await invertSymmetric(factor, n, work);
   const products = await columnProducts(weight, n, work);
-  // In a function of its own, so that the inverse does not outlive it.
-  const { order, costs } = await removeAll(products, gram, units, options, work);
+  const start = { inverse, products: products.slice(), n };
+  const { order, costs } = await removeAll(start, units, options, work);
+  discard(inverse, start.products);
   const plain = plainCosts(products, gram, n, channelsAlong(order, units));
   discard(products);
   const perUnit = sumPerUnit(plain.costs, order, units);
@@ -107,20 +111,14 @@ function workOf({ multiply, signal }: ObsOptions): RemovalWork {
 }
 
 async function removeAll(
-  products: Float64Array,
-  gram: Float64Array,
+  start: RemainingStart,
   units: UnitChannels,
   options: ObsOptions,
   work: RemovalWork,
 ): Promise<{ readonly order: Int32Array; readonly costs: Float64Array }> {
-  const n = Math.sqrt(gram.length);
   const singles = units.every((unit) => unit.length === 1);
   const atOnce = Math.max(1, Math.floor(options.atOnce ?? (singles ? 8 : 1)));
-  const { factor } = await choleskyDamped(gram, n, ridgeOf(gram, n, options), work);
-  const inverse = await invertSymmetric(factor, n, work);
-  discard(factor);
-  const left = products.slice();
-  const state = new Remaining({ inverse, products: left, n }, work);
+  const state = new Remaining(start, work);
   const order = new Int32Array(units.length);
   const costs = new Float64Array(units.length);
   let there = Array.from(units, (_, unit) => unit);
@@ -140,7 +138,6 @@ async function removeAll(
     const wait = work.pace();
     if (wait !== undefined) await wait;
   }
-  discard(inverse, left);
   return { order, costs };
 }
 
