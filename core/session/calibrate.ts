@@ -330,7 +330,7 @@ export async function withLearned(
   const schedule = learningSchedule(model, statistics, request);
   if (schedule.domains.length === 0) return statistics;
   const runs = new HeldOutRuns(engine, model, schedule.domains);
-  const pruneLayer = layerPruner(model, statistics, request);
+  const pruneLayer = layerPruner(model, statistics, request, multiplier(engine));
   const learned = await learnDamage(runs, model, statistics, request, schedule, pruneLayer, {
     signal: settings.signal,
     onProgress: settings.onProgress,
