@@ -7,9 +7,17 @@
  */
 import { StatisticsError } from "../errors.ts";
 import type { RefitRow } from "../evaluate/report.ts";
+import { addingWith } from "../linear/adding.ts";
 import { choleskyDamped, solveCholesky } from "../linear/cholesky.ts";
 import { makePace, type Pace } from "../linear/pace.ts";
-import { addProduct, multiplyTransposed, take, transpose, whole } from "../linear/product.ts";
+import {
+  type AddProduct,
+  type Multiply,
+  multiplyTransposed,
+  take,
+  transpose,
+  whole,
+} from "../linear/product.ts";
 import type { Structure } from "../model/types.ts";
 import { defaultRidge } from "../plan/obs.ts";
 import type { Refit } from "../plan/types.ts";
@@ -38,6 +46,8 @@ export interface RefitTask {
   readonly heldOut?: InputMoments;
   /** λ, the ridge as a share of the mean of the Gram matrix' diagonal. Default 1e-2. */
   readonly ridge?: number;
+  /** What makes products. Default: this program's own code. */
+  readonly multiply?: Multiply;
   /** Cancels the work. */
   readonly signal?: AbortSignal;
 }
@@ -74,16 +84,20 @@ export interface RefittedProjection {
 export async function refitLayer(task: RefitTask): Promise<RefittedProjection> {
   const { layer, structure, refit, moments, heldOut = moments } = task;
   const sizes = checkTask(task);
-  const pace = makePace(task.signal);
+  const work: RefitWork = {
+    pace: makePace(task.signal),
+    multiply: task.multiply ?? multiplyTransposed,
+    add: addingWith(task.multiply),
+  };
   const plain: Candidate = {
     weight: take(task.weight, sizes.n, range(sizes.m), task.kept),
     bias: task.bias === undefined ? undefined : Float64Array.from(task.bias),
   };
-  const energy = await outputEnergy(Float64Array.from(task.weight), sizes.m, heldOut, pace);
+  const energy = await outputEnergy(Float64Array.from(task.weight), sizes.m, heldOut, work);
   const share = (error: number) => energy > 0 ? Math.max(0, error) / energy : 0;
   const lost = take(task.weight, sizes.n, range(sizes.m), sizes.gone);
   const plainError = share(
-    await outputEnergy(lost, sizes.m, momentsAmong(heldOut, sizes.gone), pace),
+    await outputEnergy(lost, sizes.m, momentsAmong(heldOut, sizes.gone), work),
   );
   const row = (done: Refit, refittedError: number, fallback?: string): RefitRow => ({
     layer,
@@ -100,9 +114,9 @@ export async function refitLayer(task: RefitTask): Promise<RefittedProjection> {
     return unchanged(`${moments.tokens} tokens are too few for ${task.kept.length} channels`);
   }
   const candidate = refit === "lsq"
-    ? await leastSquares(task, sizes, plain, pace)
+    ? await leastSquares(task, sizes, plain, work)
     : { weight: plain.weight, bias: meanBias(task, sizes) };
-  const error = share(await candidateError(task, sizes, candidate, heldOut, pace));
+  const error = share(await candidateError(task, sizes, candidate, heldOut, work));
   if (!(error <= plainError)) {
     return unchanged(`'${refit}' made the output worse on the windows kept back`);
   }
@@ -116,6 +130,13 @@ interface Sizes {
   readonly n: number;
   /** Channels that have gone, ascending. */
   readonly gone: readonly number[];
+}
+
+/** What makes products, and is called between them. */
+interface RefitWork {
+  readonly add: AddProduct;
+  readonly multiply: Multiply;
+  readonly pace: Pace;
 }
 
 /** A projection in float64: weights `[m, kept]`, bias `[m]`. */
@@ -151,7 +172,7 @@ async function leastSquares(
   task: RefitTask,
   { m, n, gone }: Sizes,
   plain: Candidate,
-  pace: Pace,
+  work: RefitWork,
 ): Promise<Candidate> {
   const { kept, moments, ridge = defaultRidge } = task;
   const gram = moments.gram ?? new Float64Array(n * n);
@@ -164,9 +185,10 @@ async function leastSquares(
     centre(own, moments, kept, kept);
   }
   const lost = whole(take(task.weight, n, range(m), gone), m, gone.length);
-  const target = await multiplyTransposed(lost, whole(between, kept.length, gone.length), pace);
-  const { factor } = await choleskyDamped(own, kept.length, damping, pace);
-  const weight = await solveCholesky(factor, kept.length, target, m, pace);
+  const right = whole(between, kept.length, gone.length);
+  const target = await work.multiply(lost, right, work.pace);
+  const { factor } = await choleskyDamped(own, kept.length, damping, work);
+  const weight = await solveCholesky(factor, kept.length, target, m, work);
   for (let index = 0; index < weight.length; index++) weight[index] += plain.weight[index];
   if (plain.bias === undefined) return { weight };
   const dense = timesVector(task.weight, m, moments.mean);
@@ -200,14 +222,14 @@ async function candidateError(
   { m, n }: Sizes,
   { weight, bias }: Candidate,
   moments: InputMoments,
-  pace: Pace,
+  work: RefitWork,
 ): Promise<number> {
   const change = Float64Array.from(task.weight);
   for (let row = 0, at = 0; row < m; row++) {
     for (const channel of task.kept) change[row * n + channel] -= weight[at++];
   }
   const offset = bias?.map((value, i) => (task.bias?.[i] ?? 0) - value);
-  return await outputEnergy(change, m, moments, pace, offset);
+  return await outputEnergy(change, m, moments, work, offset);
 }
 
 /** The moments of some channels alone. */
@@ -227,13 +249,13 @@ async function outputEnergy(
   matrix: Float64Array,
   m: number,
   moments: InputMoments,
-  pace: Pace,
+  work: RefitWork,
   offset?: Float64Array,
 ): Promise<number> {
   const { mean, mass } = moments;
   let energy = moments.gram === undefined
     ? uncorrelatedEnergy(matrix, m, moments)
-    : await quadraticEnergy(matrix, m, moments.gram, pace);
+    : await quadraticEnergy(matrix, m, moments.gram, work);
   if (offset === undefined) return energy;
   const means = timesVector(matrix, m, mean);
   for (let i = 0; i < m; i++) energy += mass * offset[i] * (2 * means[i] + offset[i]);
@@ -245,12 +267,12 @@ async function quadraticEnergy(
   matrix: Float64Array,
   m: number,
   gram: Float64Array,
-  pace: Pace,
+  { add, pace }: RefitWork,
 ): Promise<number> {
   const n = matrix.length / m;
   const columns = whole(transpose(matrix, m, n), n, m);
   const products = new Float64Array(n * n);
-  await addProduct(whole(products, n, n), columns, columns, { lowerOnly: true, pace });
+  await add(whole(products, n, n), columns, columns, { lowerOnly: true, pace });
   let energy = 0;
   for (let row = 0; row < n; row++) {
     let sum = 0;

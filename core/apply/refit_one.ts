@@ -8,6 +8,7 @@ import { readTensor } from "../model/safetensors.ts";
 import type { Model, Structure } from "../model/types.ts";
 import { unitCuts } from "../model/units.ts";
 import type { LayerPlan, Refit } from "../plan/types.ts";
+import type { Multiply } from "../linear/product.ts";
 import { heldOutMoments, inputMoments } from "./moments.ts";
 import { refitLayer, type RefittedProjection } from "./refit.ts";
 import { channelsOf, closingRoles, keptUnits } from "./slice.ts";
@@ -18,6 +19,8 @@ export interface RefitOneOptions {
   readonly refit: Refit;
   /** How much each domain counts. */
   readonly domainWeights: readonly number[];
+  /** What makes products. Default: this program's own code. */
+  readonly multiply?: Multiply;
   /** Cancels the work. */
   readonly signal?: AbortSignal;
 }
@@ -30,7 +33,7 @@ export interface RefitOneOptions {
  * @param statistics What calibration found
  * @param plan The layer's plan
  * @param structure The kind of unit
- * @param options Refit, weights of the domains, cancellation
+ * @param options Refit, weights of the domains, what makes products, cancellation
  * @returns The projection; its weights are `[hidden, channels that stay]`
  * @throws {StatisticsError} if the statistics lack what the refit needs
  * @throws {CancelledError} if the signal is aborted
@@ -50,7 +53,7 @@ export async function refitOne(
   const size = unitCuts(model.architecture, shape, structure)
     .find(({ role }) => role === roles.weight)?.size ?? 1;
   const bias = tensors.get(roles.bias);
-  const { refit, signal } = options;
+  const { refit, multiply, signal } = options;
   return await refitLayer({
     layer,
     structure,
@@ -60,6 +63,7 @@ export async function refitOne(
     kept: channelsOf(keptUnits(plan, structure), size),
     moments: await inputMoments(kind.domains, options.domainWeights, { gram: refit === "lsq" }),
     heldOut: await heldOutMoments(kind),
+    multiply,
     signal,
   });
 }

@@ -39,7 +39,7 @@ export function checkedEngine(engine: Engine, openReference: () => Promise<Engin
       return await engine.openFittingBlock(specification, structure);
     },
     openStreamFit: (...inputs) => engine.openStreamFit(...inputs),
-    ...(engine.multiply && { multiply: (left, right) => engine.multiply!(left, right) }),
+    ...(engine.multiply && { multiply: (...inputs) => engine.multiply!(...inputs) }),
     openEmbedding: (model) => engine.openEmbedding(model),
     announceBlock: (block) => engine.announceBlock?.(block),
     openHead: (model, finalNorm) => engine.openHead(model, finalNorm),

@@ -11,6 +11,7 @@ import { MemoryBudget } from "./memory.ts";
 import { openCachedBlock } from "./onnx_cached_block.ts";
 import { openFittingBlock, openStreamFit } from "./onnx_fitting.ts";
 import { openHead } from "./onnx_head.ts";
+import { OnnxProduct } from "./onnx_product.ts";
 import { Rotations } from "./rotations.ts";
 import { loadRuntime } from "./runtime.ts";
 import { Scratch } from "./scratch.ts";
@@ -43,6 +44,7 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
   await loadRuntime();
   const tables = new WeakMap<RotaryEmbedding, Rotations>();
   const sessions = new SharedSessions();
+  const product = new OnnxProduct(threads);
   const shared = { threads, limits, sessions, scratch: new Scratch() };
   const surroundings = ({ architecture, shape }: BlockSpecification): BlockSurroundings => {
     const { rotary } = layerAttention(architecture, shape);
@@ -65,6 +67,10 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
     openEmbedding: async (model) => await openEmbedding(model, limits.tableBytes),
     openHead: (model, finalNorm) =>
       Promise.resolve(openHead(model, { threads, limits, finalNorm })),
-    close: () => sessions.close(),
+    multiply: (left, right, lent) => product.multiply(left, right, lent),
+    close: async () => {
+      await product.close();
+      await sessions.close();
+    },
   };
 }

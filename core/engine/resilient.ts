@@ -109,8 +109,7 @@ export function resilientEngine(
       };
     },
     ...(first.multiply && {
-      multiply: (left, right) =>
-        state.attempt(async (engine) => await engine.multiply?.(left, right)),
+      multiply: (...inputs) => state.attempt(async (engine) => await engine.multiply?.(...inputs)),
     }),
     openEmbedding: async (model): Promise<Embedding> => {
       const held = await Held.open(state, (engine) => engine.openEmbedding(model));

@@ -11,9 +11,9 @@ export type Runtime = typeof import("onnxruntime-node");
 /** Numbers with their sizes, as they go into a session. */
 export interface Feed {
   /** The type of the numbers. */
-  readonly type: "float32" | "int64" | "int32";
+  readonly type: "float32" | "float64" | "int64" | "int32";
   /** The numbers. */
-  readonly data: Float32Array | BigInt64Array | Int32Array;
+  readonly data: Float32Array | Float64Array | BigInt64Array | Int32Array;
   /** Sizes of the axes, outermost first. */
   readonly shape: readonly number[];
 }
@@ -93,6 +93,17 @@ async function importRuntime(): Promise<Runtime> {
  */
 export function floats(data: Float32Array, shape: readonly number[]): Feed {
   return { type: "float32", data, shape };
+}
+
+/**
+ * Makes a float64 feed.
+ *
+ * @param data The numbers
+ * @param shape Sizes of the axes
+ * @returns The feed
+ */
+export function doubles(data: Float64Array, shape: readonly number[]): Feed {
+  return { type: "float64", data, shape };
 }
 
 /**
@@ -194,6 +205,7 @@ function sessionOptions(
 function tensorOf(module: Runtime, { type, data, shape }: Feed): Tensor {
   if (type === "int64") return new module.Tensor(type, data as BigInt64Array, shape);
   if (type === "int32") return new module.Tensor(type, data as Int32Array, shape);
+  if (type === "float64") return new module.Tensor(type, data as Float64Array, shape);
   return new module.Tensor(type, data as Float32Array, shape);
 }
 

@@ -329,14 +329,19 @@ export interface Engine {
   /** Prepares final norm and output head; with another weight for the norm, `[hidden]`, where one is given. */
   openHead(model: Model, finalNorm?: Tensor): Promise<Head>;
   /**
-   * left · rightᵀ of matrices in the computer's memory, with numbers and sums in float32. Engines on the processor do
-   * not have it. Use it through `multiplier`.
+   * left · rightᵀ of matrices in the computer's memory, with numbers and sums in float64 on the processor, and in
+   * float32 on a card, which makes the largest only. Use it through `multiplier`.
    *
    * @param left `[rows, depth]`
    * @param right `[columns, depth]`
-   * @returns `[rows, columns]`; undefined where the engine cannot do it any more
+   * @param lent An array that may be filled and returned, `[rows, columns]`
+   * @returns `[rows, columns]`; undefined where the operands are so small that the engine would not be faster
    */
-  multiply?(left: MatrixBlock, right: MatrixBlock): Promise<Float64Array | undefined>;
+  multiply?(
+    left: MatrixBlock,
+    right: MatrixBlock,
+    lent?: Float64Array,
+  ): Promise<Float64Array | undefined>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }

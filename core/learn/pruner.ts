@@ -7,6 +7,7 @@ import { prunedBlockTensors, type RefittedLayer } from "../apply/pruned_block.ts
 import { refitWeights } from "../apply/moments.ts";
 import { shapeAfter } from "../apply/slice.ts";
 import type { Statistics } from "../calibrate/types.ts";
+import type { Multiply } from "../linear/product.ts";
 import type { Model, Structure } from "../model/types.ts";
 import { unitCount } from "../model/units.ts";
 import type { UnitOrder } from "../plan/order.ts";
@@ -20,15 +21,17 @@ import type { PrunedBlock } from "./held_out.ts";
  * @param model The dense model
  * @param statistics What calibration found
  * @param request What is asked for
+ * @param multiply What makes the refit's products; this program's own code if absent
  * @returns The function
  */
 export function layerPruner(
   model: Model,
   statistics: Statistics,
   request: PlanRequest,
+  multiply?: Multiply,
 ): PruneLayer {
   return (order, removed) =>
-    prunedLayer(model, statistics, request, order.layer, [{ order, removed }]);
+    prunedLayer(model, statistics, request, order.layer, [{ order, removed }], multiply);
 }
 
 /** Units of one kind that go: the first `removed` of an order. */
@@ -45,6 +48,7 @@ export interface Removal {
  * @param request What is asked for
  * @param layer Counted from 0
  * @param removals What goes, at most one entry for each kind
+ * @param multiply What makes the refit's products; this program's own code if absent
  * @returns The layer's sizes and tensors after the cut
  */
 export async function prunedLayer(
@@ -53,6 +57,7 @@ export async function prunedLayer(
   request: PlanRequest,
   layer: number,
   removals: readonly Removal[],
+  multiply?: Multiply,
 ): Promise<PrunedBlock> {
   const shape = model.architecture.layers[layer];
   const kept = (structure: Structure) => {
@@ -69,6 +74,7 @@ export async function prunedLayer(
     refitted[structure] = await refitOne(model, statistics, plan, structure, {
       refit: request.refit,
       domainWeights,
+      multiply,
     });
   }
   return {

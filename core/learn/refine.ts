@@ -9,6 +9,7 @@ import { draftPlan, finishPlan, type Removals, uniformAlternatives } from "../pl
 import type { PlanOptions } from "../plan/request.ts";
 import type { Plan } from "../plan/types.ts";
 import { domainWeights } from "../plan/weights.ts";
+import { multiplier } from "../engine/multiply.ts";
 import { doEveryStep, type ResumableOptions } from "../progress.ts";
 import { exchange, type ExchangeResult } from "./exchange.ts";
 import { headBlocks, HeldOutRuns } from "./held_out.ts";
@@ -68,6 +69,7 @@ export async function refinedPlan(
     : (losses: readonly number[]) => losses.reduce((sum, loss, d) => sum + weights[d] * loss, 0);
   const denseLoss = request.objective === "worst" ? 0 : judge(statistics.learned?.denseLoss ?? []);
   const { remember = doEveryStep } = work;
+  const multiply = multiplier(engine);
   const loss = async (removals: Removals) =>
     judge(
       await remember(`loss after removing ${removals.join(" ")}`, () =>
@@ -75,7 +77,7 @@ export async function refinedPlan(
           const own = orders.flatMap((order, index) =>
             order.layer === layer ? [{ order, removed: removals[index] }] : []
           );
-          return prunedLayer(model, statistics, request, layer, own);
+          return prunedLayer(model, statistics, request, layer, own, multiply);
         }, work)),
     );
   const onMeasured = (done: number) =>

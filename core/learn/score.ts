@@ -4,6 +4,7 @@
  */
 import type { KindStatistics, LayerStatistics } from "../calibrate/types.ts";
 import { discard } from "../linear/discard.ts";
+import type { Multiply } from "../linear/product.ts";
 import { blockTensors } from "../model/open.ts";
 import { isView, readTensor } from "../model/tensor_reader.ts";
 import type { BlockRole, Model, Structure } from "../model/types.ts";
@@ -26,7 +27,7 @@ export const closingProjection: Readonly<Record<Structure, BlockRole>> = {
  * @param layer Counted from 0
  * @param statistics The layer's statistics, with Gram matrices
  * @param domains Names of the statistics' domains
- * @param options The domains that the orders are made from, all by default; cancelling and progress
+ * @param options The domains that the orders are made from, all by default; what makes products; cancelling, progress
  * @returns The statistics with orders
  * @throws {StatisticsError} if no domain has any activation
  * @throws {CancelledError} if cancelled
@@ -36,7 +37,10 @@ export async function scoreLayer(
   layer: number,
   statistics: LayerStatistics,
   domains: readonly string[],
-  options: WorkOptions & { readonly scoreDomains?: readonly string[] } = {},
+  options: WorkOptions & {
+    readonly scoreDomains?: readonly string[];
+    readonly multiply?: Multiply;
+  } = {},
 ): Promise<LayerStatistics> {
   const total = model.architecture.layers.length;
   options.onProgress?.({ stage: "score", done: layer, total, unit: "layers" });
@@ -51,7 +55,7 @@ export async function scoreLayer(
       await readTensor(weight),
       gram,
       equalUnits(units, channels / units),
-      { signal: options.signal },
+      { signal: options.signal, multiply: options.multiply },
     );
     discard(gram);
     await breathe(options.signal);

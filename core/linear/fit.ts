@@ -2,6 +2,7 @@
  * Least squares from sums: t ≈ W x with a ridge that draws to weights given before.
  * @module
  */
+import { addingWith } from "./adding.ts";
 import { choleskyDamped, solveCholesky } from "./cholesky.ts";
 import type { Pace } from "./pace.ts";
 import { type Multiply, multiplyTransposed, whole } from "./product.ts";
@@ -41,12 +42,13 @@ export async function fitWeights(
   const n = Math.sqrt(gram.length);
   const m = cross.length / n;
   const { ridge, pace, multiply = multiplyTransposed } = options;
+  const work = { pace, add: addingWith(options.multiply) };
   const met = await multiply(whole(before, m, n), whole(gram, n, n), pace);
   const missing = cross.map((value, index) => value - met[index]);
   let damping = 0;
   for (let j = 0; j < n; j++) damping += ridge * gram[j * (n + 1)] / n;
-  const { factor } = await choleskyDamped(gram, n, damping, pace);
-  const change = await solveCholesky(factor, n, missing, m, pace);
+  const { factor } = await choleskyDamped(gram, n, damping, work);
+  const change = await solveCholesky(factor, n, missing, m, work);
   return before.map((value, index) => value + change[index]);
 }
 

@@ -35,8 +35,24 @@ export interface ProductOptions {
   readonly pace?: Pace;
 }
 
-/** Makes left · rightᵀ, `[rows, columns]`, as {@linkcode multiplyTransposed} does. */
-export type Multiply = (left: Block, right: Block, pace?: Pace) => Promise<Float64Array>;
+/**
+ * Makes left · rightᵀ, `[rows, columns]`, as {@linkcode multiplyTransposed} does. Where it is lent an array of that
+ * size, it may fill and return that one.
+ */
+export type Multiply = (
+  left: Block,
+  right: Block,
+  pace?: Pace,
+  lent?: Float64Array,
+) => Promise<Float64Array>;
+
+/** Adds a product to a matrix, as {@linkcode addProduct} does. */
+export type AddProduct = (
+  target: Block,
+  left: Block,
+  right: Block,
+  options?: ProductOptions,
+) => Promise<void>;
 
 /** Rows of a tile, rows of the left operand. */
 const TILE_ROWS = 4;
@@ -46,6 +62,8 @@ const TILE_COLUMNS = 3;
 const PANEL_DEPTH = 256;
 /** Rows of the left operand packed at a time, to stay in the second cache. */
 const ROWS_AT_ONCE = 96;
+/** Side of the squares that are turned at a time: one of the two sides is read or written against the grain. */
+const SQUARE = 32;
 
 /**
  * A whole matrix as a {@linkcode Block}.
@@ -117,6 +135,7 @@ export async function addProduct(
  * @param left `[rows, depth]`
  * @param right `[columns, depth]`
  * @param pace Called between pieces of work
+ * @param lent Overwritten and returned, if given, `[rows, columns]`
  * @returns `[rows, columns]`
  * @throws {CancelledError} if the pace throws it
  *
@@ -133,8 +152,9 @@ export async function multiplyTransposed(
   left: Block,
   right: Block,
   pace?: Pace,
+  lent?: Float64Array,
 ): Promise<Float64Array> {
-  const product = new Float64Array(left.rows * right.rows);
+  const product = lent?.fill(0) ?? new Float64Array(left.rows * right.rows);
   await addProduct(whole(product, left.rows, right.rows), left, right, { pace });
   return product;
 }
@@ -162,9 +182,13 @@ export async function multiplyBySelf(left: Block, pace?: Pace): Promise<Float64A
  * @param size Its rows and columns
  */
 export function mirrorLower(matrix: Float64Array, size: number): void {
-  for (let row = 0; row < size; row++) {
-    for (let column = 0; column < row; column++) {
-      matrix[column * size + row] = matrix[row * size + column];
+  for (let top = 0; top < size; top += SQUARE) {
+    for (let left = 0; left <= top; left += SQUARE) {
+      for (let row = top; row < Math.min(top + SQUARE, size); row++) {
+        for (let column = left; column < Math.min(left + SQUARE, row); column++) {
+          matrix[column * size + row] = matrix[row * size + column];
+        }
+      }
     }
   }
 }
@@ -183,11 +207,10 @@ export function transpose(
   columns: number,
 ): Float64Array {
   const result = new Float64Array(rows * columns);
-  // Small squares, since one of the two sides is read or written against the grain.
-  for (let top = 0; top < rows; top += 32) {
-    for (let left = 0; left < columns; left += 32) {
-      for (let row = top; row < Math.min(top + 32, rows); row++) {
-        for (let column = left; column < Math.min(left + 32, columns); column++) {
+  for (let top = 0; top < rows; top += SQUARE) {
+    for (let left = 0; left < columns; left += SQUARE) {
+      for (let row = top; row < Math.min(top + SQUARE, rows); row++) {
+        for (let column = left; column < Math.min(left + SQUARE, columns); column++) {
           result[column * rows + row] = matrix[row * columns + column];
         }
       }

@@ -11,10 +11,19 @@
 import type { RemovalOrder } from "../calibrate/types.ts";
 import { discard } from "../linear/discard.ts";
 import { PlanError } from "../errors.ts";
+import { addingWith } from "../linear/adding.ts";
 import { choleskyDamped, invertSymmetric } from "../linear/cholesky.ts";
-import { makePace, type Pace } from "../linear/pace.ts";
-import { addProduct, multiplyTransposed, take, transpose, whole } from "../linear/product.ts";
-import { diagonalSum, range, Remaining, rowEnergies, type UnitChannels } from "./obs_remaining.ts";
+import { makePace } from "../linear/pace.ts";
+import { type Multiply, multiplyTransposed, take, transpose, whole } from "../linear/product.ts";
+import {
+  diagonalSum,
+  range,
+  Remaining,
+  type RemainingStart,
+  type RemovalWork,
+  rowEnergies,
+  type UnitChannels,
+} from "./obs_remaining.ts";
 
 export type { UnitChannels };
 
@@ -27,6 +36,8 @@ export interface ObsOptions {
   readonly ridge?: number;
   /** Units removed between two looks at all scores. Default 8 for single channels, 1 for groups. */
   readonly atOnce?: number;
+  /** What makes products. Default: this program's own code. */
+  readonly multiply?: Multiply;
   /** Cancels the work. */
   readonly signal?: AbortSignal;
 }
@@ -55,13 +66,13 @@ export function equalUnits(units: number, channelsPerUnit: number): UnitChannels
 /**
  * The order in which units go when each time those go whose loss, refitted, costs least.
  *
- * Costs about n² (m + n) multiplications. `refittedError` is the sum of the exact costs, which include what the ridge
+ * Costs about n² (m / 2 + n) multiplications. `refittedError` is the sum of the exact costs, which include what the ridge
  * charges; `plainError` is tr(W_P G_PP W_Pᵀ) over the removed channels P. Both are shares of tr(W G Wᵀ).
  *
  * @param weight The closing projection W, row-major, `[m, n]`
  * @param gram The balanced Gram matrix of its inputs, symmetric, `[n, n]`
  * @param units The channels of each unit
- * @param options Ridge, units at once, cancellation
+ * @param options Ridge, units at once, what makes products, cancellation
  * @returns The order and the errors along it
  * @throws {PlanError} if the sizes do not fit or the units do not share out all channels
  * @throws {StatisticsError} if the Gram matrix holds numbers that are not finite
@@ -74,10 +85,15 @@ export async function obsOrder(
   options: ObsOptions = {},
 ): Promise<RemovalOrder> {
   const n = checkSizes(weight, gram, units);
-  const pace = makePace(options.signal);
-  // In a function of its own, so that the inverse does not outlive it.
-  const { order, costs } = await removeAll(weight, gram, units, options, pace);
-  const plain = await plainCosts(weight, gram, n, channelsAlong(order, units), pace);
+  const work = workOf(options);
+  const { factor } = await choleskyDamped(gram, n, ridgeOf(gram, n, options), work);
+  const inverse = await invertSymmetric(factor, n, work);
+  const products = await columnProducts(weight, n, work);
+  const start = { inverse, products: products.slice(), n };
+  const { order, costs } = await removeAll(start, units, options, work);
+  discard(inverse, start.products);
+  const plain = plainCosts(products, gram, n, channelsAlong(order, units));
+  discard(products);
   const perUnit = sumPerUnit(plain.costs, order, units);
   return {
     order,
@@ -86,38 +102,42 @@ export async function obsOrder(
   };
 }
 
+function workOf({ multiply, signal }: ObsOptions): RemovalWork {
+  return {
+    pace: makePace(signal),
+    multiply: multiply ?? multiplyTransposed,
+    add: addingWith(multiply),
+  };
+}
+
 async function removeAll(
-  weight: Float32Array | Float64Array,
-  gram: Float64Array,
+  start: RemainingStart,
   units: UnitChannels,
   options: ObsOptions,
-  pace: Pace,
+  work: RemovalWork,
 ): Promise<{ readonly order: Int32Array; readonly costs: Float64Array }> {
-  const n = Math.sqrt(gram.length);
   const singles = units.every((unit) => unit.length === 1);
   const atOnce = Math.max(1, Math.floor(options.atOnce ?? (singles ? 8 : 1)));
-  const { factor } = await choleskyDamped(gram, n, ridgeOf(gram, n, options), pace);
-  const inverse = await invertSymmetric(factor, n, pace);
-  discard(factor);
-  const state = new Remaining(weight, inverse, n);
+  const state = new Remaining(start, work);
   const order = new Int32Array(units.length);
   const costs = new Float64Array(units.length);
-  let left = Array.from(units, (_, unit) => unit);
+  let there = Array.from(units, (_, unit) => unit);
   for (let done = 0; done < units.length;) {
     const scores = singles
-      ? state.channelScores(left, units)
-      : await state.groupScores(left, units, pace);
-    const chosen = lowest(scores, Math.min(atOnce, left.length)).map((index) => left[index]);
-    const increases = await state.remove(chosen.flatMap((unit) => Array.from(units[unit])), pace);
+      ? state.channelScores(there, units)
+      : await state.groupScores(there, units);
+    const chosen = lowest(scores, Math.min(atOnce, there.length)).map((index) => there[index]);
+    const increases = await state.remove(chosen.flatMap((unit) => Array.from(units[unit])));
     let channel = 0;
     for (const unit of chosen) {
       for (let i = 0; i < units[unit].length; i++) costs[done] += increases[channel++];
       order[done++] = unit;
     }
     const gone = new Set(chosen);
-    left = left.filter((unit) => !gone.has(unit));
+    there = there.filter((unit) => !gone.has(unit));
+    const wait = work.pace();
+    if (wait !== undefined) await wait;
   }
-  discard(inverse);
   return { order, costs };
 }
 
@@ -131,7 +151,7 @@ async function removeAll(
  * @param gram The balanced Gram matrix of its inputs, symmetric, `[n, n]`
  * @param units The channels of each unit
  * @param order Unit numbers, first to go first
- * @param options Ridge, cancellation
+ * @param options Ridge, what makes products, cancellation
  * @returns The errors after the first k units, `[units + 1]`, as shares of tr(W G Wᵀ)
  * @throws {PlanError} if the sizes do not fit, or the order is not one of all units
  * @throws {StatisticsError} if the Gram matrix holds numbers that are not finite
@@ -151,7 +171,7 @@ export async function errorsAlongOrder(
       `Cannot follow an order of ${order.length} units: it must name each of ${units.length} once`,
     );
   }
-  const pace = makePace(options.signal);
+  const work = workOf(options);
   const channels = channelsAlong(order, units);
   const m = weight.length / n;
   const reversed = channels.toReversed();
@@ -159,45 +179,51 @@ export async function errorsAlongOrder(
     take(gram, n, reversed, reversed),
     n,
     ridgeOf(gram, n, options),
-    pace,
+    work,
   );
   const columns = whole(transpose(factor, n, n), n, n);
   const turned = whole(take(weight, n, range(m), reversed), m, n);
-  const energies = rowEnergies(await multiplyTransposed(columns, turned, pace), n, m).reverse();
-  const plain = await plainCosts(weight, gram, n, channels, pace);
+  const energies = rowEnergies(await work.multiply(columns, turned, work.pace), n, m).reverse();
+  const plain = plainCosts(await columnProducts(weight, n, work), gram, n, channels);
   return {
     refittedError: cumulative(sumPerUnit(energies, order, units), plain.energy),
     plainError: cumulative(sumPerUnit(plain.costs, order, units), plain.energy),
   };
 }
 
-/** Increases of tr(W_P G_PP W_Pᵀ) as channels join P one by one, and tr(W G Wᵀ). */
-async function plainCosts(
+/** WᵀW, `[n, n]`, on and below its diagonal. */
+async function columnProducts(
   weight: Float32Array | Float64Array,
-  gram: Float64Array,
   n: number,
-  channels: ArrayLike<number>,
-  pace: Pace,
-): Promise<{ readonly costs: Float64Array; readonly energy: number }> {
+  { add, pace }: RemovalWork,
+): Promise<Float64Array> {
   const m = weight.length / n;
   const columns = whole(transpose(weight, m, n), n, m);
   const products = new Float64Array(n * n);
-  await addProduct(whole(products, n, n), columns, columns, { lowerOnly: true, pace });
+  await add(whole(products, n, n), columns, columns, { lowerOnly: true, pace });
+  return products;
+}
+
+/** Increases of tr(W_P G_PP W_Pᵀ) as channels join P one by one, and tr(W G Wᵀ). */
+function plainCosts(
+  products: Float64Array,
+  gram: Float64Array,
+  n: number,
+  channels: ArrayLike<number>,
+): { readonly costs: Float64Array; readonly energy: number } {
+  const turn = new Int32Array(n);
+  for (let index = 0; index < n; index++) turn[channels[index]] = index;
   const costs = new Float64Array(n);
-  let energy = 0;
-  for (let index = 0; index < n; index++) {
-    const own = channels[index];
-    let cross = 0;
-    for (let before = 0; before < index; before++) {
-      const other = channels[before];
-      const at = own > other ? own * n + other : other * n + own;
-      cross += products[at] * gram[at];
+  for (let row = 0; row < n; row++) {
+    const start = row * n;
+    const own = turn[row];
+    // What two channels do together is lost with the one that goes last.
+    for (let column = 0; column < row; column++) {
+      costs[Math.max(own, turn[column])] += 2 * products[start + column] * gram[start + column];
     }
-    costs[index] = products[own * (n + 1)] * gram[own * (n + 1)] + 2 * cross;
-    energy += costs[index];
+    costs[own] += products[start + row] * gram[start + row];
   }
-  discard(products);
-  return { costs, energy };
+  return { costs, energy: costs.reduce((sum, cost) => sum + cost, 0) };
 }
 
 function checkSizes(
@@ -222,9 +248,15 @@ function ridgeOf(gram: Float64Array, n: number, { ridge = defaultRidge }: ObsOpt
 
 /** Indices of the lowest scores, lowest first; of equal ones the first. */
 function lowest(scores: Float64Array, count: number): number[] {
-  return Array.from(range(scores.length))
-    .sort((a, b) => scores[a] - scores[b] || a - b)
-    .slice(0, count);
+  const best: number[] = [];
+  for (let index = 0; index < scores.length; index++) {
+    let place = best.length;
+    while (place > 0 && scores[index] < scores[best[place - 1]]) place--;
+    if (place >= count) continue;
+    best.splice(place, 0, index);
+    if (best.length > count) best.pop();
+  }
+  return best;
 }
 
 function channelsAlong(order: ArrayLike<number>, units: UnitChannels): Int32Array {

@@ -1,41 +1,99 @@
 /**
- * The state of `obs` while units go: what is left of a projection and of the inverse of its Hessian.
+ * The state of `obs` while units go: what is left of the inverse of a projection's Hessian, and of the products of the
+ * projection's columns.
+ *
+ * W itself is not needed: scores and costs ask for WᵀW alone. What a removal changes is first kept as thin factors, and
+ * applied to few columns at a time; whole matrices follow when many channels have gone, in one product (as LAPACK's
+ * pivoted Cholesky factorisation does: Hammarling, Higham and Lucas, "LAPACK-style codes for pivoted Cholesky and QR
+ * updating", 2007).
  * @module
  */
 import type { Pace } from "../linear/pace.ts";
-import { addProduct, multiplyTransposed, part, transpose, whole } from "../linear/product.ts";
+import { type AddProduct, type Multiply, part, transpose, whole } from "../linear/product.ts";
+
+import {
+  copyColumns,
+  diagonal,
+  gather,
+  moveTogether,
+  rowsAt,
+  subtractSquares,
+  takeColumns,
+} from "./obs_columns.ts";
 
 /** The channels of each unit: every channel of a layer is in exactly one. */
 export type UnitChannels = readonly ArrayLike<number>[];
 
-/** W and H⁻¹ of the channels that are still there. */
+/** What a layer's removals start from. */
+export interface RemainingStart {
+  /** H⁻¹, `[n, n]`, of which the lower half is looked at; used up. */
+  readonly inverse: Float64Array;
+  /** WᵀW, `[n, n]`, of which the lower half is looked at; used up. */
+  readonly products: Float64Array;
+  /** Channels. */
+  readonly n: number;
+}
+
+/** What makes products while units go. */
+export interface RemovalWork {
+  /** Adds products to parts of matrices. */
+  readonly add: AddProduct;
+  /** Makes products. */
+  readonly multiply: Multiply;
+  /** Called between pieces of work. */
+  readonly pace: Pace;
+}
+
+/** Channels that go before the whole matrices are brought up to date. */
+const PENDING = 192;
+
+/**
+ * H⁻¹ and WᵀW of the channels that are still there.
+ *
+ * Channels P that go take (H⁻¹)_:P K⁻¹ (H⁻¹)_P: from H⁻¹ and W_P K⁻¹ (H⁻¹)_P: from W, with K = (H⁻¹)_PP = L Lᵀ. In
+ * U = (H⁻¹)_:P L⁻ᵀ, A = (WᵀW)_:P L⁻ᵀ and B = L⁻¹ (WᵀW)_PP L⁻ᵀ this is H⁻¹ − U Uᵀ and, for the products,
+ * WᵀW − A Uᵀ − U Aᵀ + U B Uᵀ = WᵀW − C Uᵀ − U Cᵀ with C = A − U B / 2. The diagonal of B is what they cost.
+ */
 export class Remaining {
-  /** Wᵀ, one row a channel, `[size, m]`. */
-  readonly #weight: Float64Array;
-  /** H⁻¹, kept up to date on and below its diagonal only; rows are `#stride` apart. */
+  /** H⁻¹ without what is pending, on and below its diagonal only; rows are `#stride` apart. */
   readonly #inverse: Float64Array;
-  readonly #stride: number;
-  readonly #m: number;
+  /** WᵀW in the same way. */
+  readonly #products: Float64Array;
+  /** The diagonal of H⁻¹, up to date. */
+  readonly #variances: Float64Array;
+  /** The diagonal of WᵀW, ‖W_:j‖² of each channel, up to date. */
+  readonly #energies: Float64Array;
+  #stride: number;
+  readonly #work: RemovalWork;
   /** Where each channel lies; -1 once it has gone. */
   readonly #place: Int32Array;
   /** Rows in use, those of removed channels among them until the next tidying. */
   #size: number;
   #removed = 0;
+  /** U and C side by side, `[size, 2 · #room]`; zero where nothing is pending. */
+  #factors: Float64Array;
+  /** Channels for which there is room among the factors. */
+  #room: number;
+  /** Channels that have gone, and whose factors are pending. */
+  #pending = 0;
 
   /**
    * Starts with all channels.
    *
-   * @param weight W, row-major, `[m, n]`
-   * @param inverse H⁻¹, `[n, n]`; used up
-   * @param n Channels
+   * @param start H⁻¹ and WᵀW
+   * @param work What makes products
    */
-  constructor(weight: Float32Array | Float64Array, inverse: Float64Array, n: number) {
-    this.#m = weight.length / n;
-    this.#weight = transpose(weight, this.#m, n);
+  constructor({ inverse, products, n }: RemainingStart, work: RemovalWork) {
     this.#inverse = inverse;
+    this.#products = products;
+    this.#variances = diagonal(inverse, n);
+    this.#energies = diagonal(products, n);
     this.#stride = n;
     this.#size = n;
     this.#place = range(n);
+    this.#work = work;
+    this.#room = Math.min(n, PENDING);
+    this.#factors = new Float64Array(n * 2 * this.#room);
   }
 
   /**
@@ -46,17 +104,14 @@ export class Remaining {
    * @returns A score for each of the units
    */
   channelScores(units: readonly number[], channels: UnitChannels): Float64Array {
-    const energies = rowEnergies(
-      this.#weight.subarray(0, this.#size * this.#m),
-      this.#size,
-      this.#m,
-    );
-    return Float64Array.from(units, (unit) => {
-      const place = this.#place[channels[unit][0]];
-      // Rounding can push a diagonal that is nearly zero below it.
-      return energies[place] /
-        Math.max(this.#inverse[place * (this.#stride + 1)], Number.MIN_VALUE);
-    });
+    const [place, energies, variances] = [this.#place, this.#energies, this.#variances];
+    const scores = new Float64Array(units.length);
+    for (let index = 0; index < units.length; index++) {
+      const at = place[channels[units[index]][0]];
+      // Rounding can push what is nearly zero below it.
+      scores[index] = Math.max(energies[at], 0) / Math.max(variances[at], Number.MIN_VALUE);
+    }
+    return scores;
   }
 
   /**
@@ -64,93 +119,153 @@ export class Remaining {
    *
    * @param units Unit numbers, all of them still there
    * @param channels The channels of each unit
-   * @param pace Called between pieces of work
    * @returns A score for each of the units
    * @throws {CancelledError} if the pace throws it
    */
-  async groupScores(
-    units: readonly number[],
-    channels: UnitChannels,
-    pace: Pace,
-  ): Promise<Float64Array> {
+  async groupScores(units: readonly number[], channels: UnitChannels): Promise<Float64Array> {
+    const { multiply, pace } = this.#work;
+    await this.#catchUp();
     const scores = new Float64Array(units.length);
     for (const [index, unit] of units.entries()) {
-      const places = Array.from(channels[unit], (channel) => this.#place[channel]);
-      scores[index] = (await this.#split(places, pace)).costs.reduce((a, b) => a + b, 0);
+      const places = Int32Array.from(channels[unit], (channel) => this.#place[channel]);
+      const p = places.length;
+      const inverse = gather(this.#inverse, this.#stride, places);
+      const products = gather(this.#products, this.#stride, places);
+      const lowerInverse = invertLower(inverse, p);
+      const half = await multiply(whole(products, p, p), whole(lowerInverse, p, p), pace);
+      // The trace of L⁻¹ (WᵀW)_PP L⁻ᵀ needs no more than the diagonal.
+      for (let i = 0; i < p; i++) {
+        for (let j = 0; j <= i; j++) scores[index] += lowerInverse[i * p + j] * half[j * p + i];
+      }
     }
     return scores;
   }
 
   /**
-   * Removes channels P and refits the others: W ← W − W_P K⁻¹ (H⁻¹)_P:, H⁻¹ ← H⁻¹ − (H⁻¹)_:P K⁻¹ (H⁻¹)_P:, with
-   * K = (H⁻¹)_PP = L Lᵀ.
+   * Removes channels and refits the others.
    *
    * @param channels Channel numbers, all of them still there
-   * @param pace Called between pieces of work
    * @returns What each costs after those before it
    * @throws {CancelledError} if the pace throws it
    */
-  async remove(channels: readonly number[], pace: Pace): Promise<Float64Array> {
-    const places = channels.map((channel) => this.#place[channel]);
-    const { projected, lowerInverse, costs } = await this.#split(places, pace);
-    const [size, m, p] = [this.#size, this.#m, places.length];
-    const columns = new Float64Array(size * p);
-    for (let row = 0, to = 0; row < size; row++) {
-      for (const place of places) columns[to++] = this.#inverseAt(row, place);
-    }
-    const spread = await multiplyTransposed(
-      whole(columns, size, p),
-      whole(lowerInverse, p, p),
-      pace,
-    );
-    const left = whole(spread, size, p);
-    const right = whole(transpose(projected, p, m), m, p);
-    await addProduct(whole(this.#weight, size, m), left, right, { factor: -1, pace });
-    const inverse = part(this.#inverse, this.#stride, [0, size], [0, size]);
-    await addProduct(inverse, left, left, { factor: -1, lowerOnly: true, pace });
-    for (const channel of channels) this.#place[channel] = -1;
-    this.#removed += p;
-    if (this.#removed > size / 16) this.#tidy();
-    return costs;
-  }
-
-  /** L⁻¹ of K = L Lᵀ, (W_P L⁻ᵀ)ᵀ `[p, m]`, and the energy of each of its rows. */
-  async #split(places: readonly number[], pace: Pace) {
-    const p = places.length;
-    const square = new Float64Array(p * p);
-    places.forEach((row, i) =>
-      places.forEach((column, j) => square[i * p + j] = this.#inverseAt(row, column))
-    );
-    const lowerInverse = invertLower(square, p);
-    const gathered = new Float64Array(p * this.#m);
+  async remove(channels: readonly number[]): Promise<Float64Array> {
+    const { multiply, pace } = this.#work;
+    const p = channels.length;
+    await this.#makeRoom(p);
+    const places = Int32Array.from(channels, (channel) => this.#place[channel]);
+    const [size, room] = [this.#size, this.#room];
+    const columns = await this.#columns(places);
+    const lowerInverse = invertLower(rowsAt(columns, places, 2 * p, 0), p);
+    const projected = await this.#project(lowerInverse, rowsAt(columns, places, 2 * p, p), p);
+    const lower = whole(lowerInverse, p, p);
+    const spread = await multiply(part(columns, 2 * p, [0, size], [0, p]), lower, pace);
+    // C = [U, (WᵀW)_:P] [−B / 2, L⁻¹]ᵀ.
+    copyColumns(spread, p, columns, 2 * p, size);
+    const both = new Float64Array(p * 2 * p);
     for (let i = 0; i < p; i++) {
-      for (let row = 0; row < this.#m; row++) {
-        gathered[row * p + i] = this.#weight[places[i] * this.#m + row];
+      for (let j = 0; j < p; j++) {
+        both[i * 2 * p + j] = -projected[i * p + j] / 2;
+        both[i * 2 * p + p + j] = lowerInverse[i * p + j];
       }
     }
+    const mixed = await multiply(whole(columns, size, 2 * p), whole(both, p, 2 * p), pace);
+    subtractSquares(this.#variances, spread, spread, size, 1);
+    subtractSquares(this.#energies, spread, mixed, size, 2);
+    const width = 2 * room;
+    copyColumns(spread, p, this.#factors.subarray(this.#pending), width, size);
+    copyColumns(mixed, p, this.#factors.subarray(this.#pending + room), width, size);
+    for (const channel of channels) this.#place[channel] = -1;
+    this.#pending += p;
+    return Float64Array.from({ length: p }, (_, i) => Math.max(0, projected[i * (p + 1)]));
+  }
+
+  /** B = L⁻¹ (WᵀW)_PP L⁻ᵀ. */
+  async #project(
+    lowerInverse: Float64Array,
+    products: Float64Array,
+    p: number,
+  ): Promise<Float64Array> {
+    const { multiply, pace } = this.#work;
     const lower = whole(lowerInverse, p, p);
-    const projected = await multiplyTransposed(lower, whole(gathered, this.#m, p), pace);
-    return { lowerInverse, projected, costs: rowEnergies(projected, p, this.#m) };
+    // (WᵀW)_PP is symmetric, so that its rows are its columns.
+    const half = await multiply(whole(products, p, p), lower, pace);
+    return await multiply(lower, whole(transpose(half, p, p), p, p), pace);
   }
 
-  #inverseAt(row: number, column: number): number {
-    return row >= column
-      ? this.#inverse[row * this.#stride + column]
-      : this.#inverse[column * this.#stride + row];
+  /** Columns of H⁻¹ and of WᵀW side by side, up to date, `[size, 2 · places]`. */
+  async #columns(places: Int32Array): Promise<Float64Array> {
+    const { add, pace } = this.#work;
+    const [size, room, p] = [this.#size, this.#room, places.length];
+    const columns = new Float64Array(size * 2 * p);
+    takeColumns(this.#inverse, this.#stride, places, columns, size);
+    takeColumns(this.#products, this.#stride, places, columns.subarray(p), size);
+    if (this.#pending === 0) return columns;
+    const width = 2 * room;
+    const right = new Float64Array(2 * p * width);
+    places.forEach((place, i) => {
+      const u = this.#factors.subarray(place * width, place * width + room);
+      const c = this.#factors.subarray(place * width + room, (place + 1) * width);
+      right.set(u, i * width);
+      right.set(c, (p + i) * width);
+      right.set(u, (p + i) * width + room);
+    });
+    await add(
+      whole(columns, size, 2 * p),
+      whole(this.#factors.subarray(0, size * width), size, width),
+      whole(right, 2 * p, width),
+      { factor: -1, pace },
+    );
+    return columns;
   }
 
-  /** Moves what is left together. */
+  /** Sees that there is room for the factors of some more channels. */
+  async #makeRoom(channels: number): Promise<void> {
+    if (this.#pending + channels <= this.#room) return;
+    await this.#catchUp();
+    if (channels <= this.#room) return;
+    this.#room = channels;
+    this.#factors = new Float64Array(this.#size * 2 * channels);
+  }
+
+  /** Brings the whole matrices up to date. */
+  async #catchUp(): Promise<void> {
+    if (this.#pending === 0) return;
+    this.#removed += this.#pending;
+    this.#pending = 0;
+    if (this.#removed > this.#size / 16) this.#tidy();
+    const { add, pace } = this.#work;
+    const [size, room] = [this.#size, this.#room];
+    const width = 2 * room;
+    const used = this.#factors.subarray(0, size * width);
+    const swapped = new Float64Array(used.length);
+    for (let at = 0; at < used.length; at += width) {
+      swapped.set(used.subarray(at, at + room), at + room);
+      swapped.set(used.subarray(at + room, at + width), at);
+    }
+    const options = { factor: -1, lowerOnly: true, pace };
+    const square = [0, size] as const;
+    const spread = part(used, width, square, [0, room]);
+    await add(part(this.#inverse, this.#stride, square, square), spread, spread, options);
+    const products = part(this.#products, this.#stride, square, square);
+    const [left, right] = [whole(used, size, width), whole(swapped, size, width)];
+    await add(products, left, right, options);
+    used.fill(0);
+  }
+
+  /** Moves what is left together, rows of fewer columns too: so it takes fewer pages of memory. */
   #tidy(): void {
     const channels = Array.from(this.#place.keys())
       .filter((channel) => this.#place[channel] >= 0)
       .sort((a, b) => this.#place[a] - this.#place[b]);
-    const places = channels.map((channel) => this.#place[channel]);
+    const places = Int32Array.from(channels, (channel) => this.#place[channel]);
+    moveTogether(this.#inverse, this.#stride, places);
+    moveTogether(this.#products, this.#stride, places);
+    this.#stride = places.length;
+    const width = 2 * this.#room;
     places.forEach((from, to) => {
-      this.#weight.copyWithin(to * this.#m, from * this.#m, (from + 1) * this.#m);
-      for (let column = 0; column <= to; column++) {
-        this.#inverse[to * this.#stride + column] =
-          this.#inverse[from * this.#stride + places[column]];
-      }
+      this.#factors.copyWithin(to * width, from * width, (from + 1) * width);
+      this.#variances[to] = this.#variances[from];
+      this.#energies[to] = this.#energies[from];
       this.#place[channels[to]] = to;
     });
     this.#size = places.length;

@@ -13,6 +13,8 @@ import { learnDamage } from "../learn/damage.ts";
 import { HeldOutRuns } from "../learn/held_out.ts";
 import { learningSchedule } from "../learn/windows.ts";
 import { layerPruner } from "../learn/pruner.ts";
+import { multiplier } from "../engine/multiply.ts";
+import type { Multiply } from "../linear/product.ts";
 import { scoreLayer } from "../learn/score.ts";
 import type { Model } from "../model/types.ts";
 import { type PlanOptions, resolveRequest } from "../plan/request.ts";
@@ -91,7 +93,13 @@ export async function calibrateWith(
   });
   const windows = domainWindows(prepared, self);
   noteShortTexts(windows, prepared.samples, settings.onNote);
-  const work = { model, request, domains: windows.map(({ name }) => name), gram: prepared.gram };
+  const work = {
+    model,
+    request,
+    domains: windows.map(({ name }) => name),
+    gram: prepared.gram,
+    multiply: multiplier(engine),
+  };
   const parts = { model, request, seqLen, seed, windows, texts: domains };
   if (prepared.gram) {
     await kept.layOut(blankStatistics(parts), memoryOf(engine).limits.gramBytes);
@@ -226,7 +234,7 @@ export function blankStatistics(parts: Omit<StatisticsParts, "layers">): Statist
 /**
  * Works out what needs whole matrices, while those of a layer are at hand.
  *
- * @param work The model, what is asked for, names of the domains, whether there are Gram matrices
+ * @param work The model, what is asked for, names of the domains, whether there are Gram matrices, what makes products
  * @param layer Counted from 0
  * @param statistics The layer's sums
  * @param options Progress and cancelling
@@ -234,11 +242,12 @@ export function blankStatistics(parts: Omit<StatisticsParts, "layers">): Statist
  * @throws {ModelError} if numbers are not finite
  */
 export async function scored(
-  { model, request, domains, gram }: {
+  { model, request, domains, gram, multiply }: {
     readonly model: Model;
     readonly request: PlanRequest;
     readonly domains: readonly string[];
     readonly gram: boolean;
+    readonly multiply: Multiply;
   },
   layer: number,
   statistics: LayerStatistics,
@@ -247,7 +256,8 @@ export async function scored(
   requireNumbers(model, layer, statistics);
   if (!gram || request.metric !== "obs") return statistics;
   const { scoreDomains } = request;
-  return await scoreLayer(model, layer, statistics, domains, { signal, onProgress, scoreDomains });
+  const options = { signal, onProgress, scoreDomains, multiply };
+  return await scoreLayer(model, layer, statistics, domains, options);
 }
 
 /** Weights that hold NaN or infinities show here first, and would be the end of everything that follows. */
@@ -331,7 +341,7 @@ export async function withLearned(
   const schedule = learningSchedule(model, statistics, request);
   if (schedule.domains.length === 0) return statistics;
   const runs = new HeldOutRuns(engine, model, schedule.domains);
-  const pruneLayer = layerPruner(model, statistics, request);
+  const pruneLayer = layerPruner(model, statistics, request, multiplier(engine));
   const learned = await learnDamage(runs, model, statistics, request, schedule, pruneLayer, {
     signal: settings.signal,
     onProgress: settings.onProgress,

@@ -6,6 +6,7 @@ import {
   invertSymmetric,
   solveCholesky,
 } from "../../core/linear/cholesky.ts";
+import { mirrorLower } from "../../core/linear/product.ts";
 import {
   assertClose,
   naiveProduct,
@@ -14,7 +15,7 @@ import {
   randomMatrix,
 } from "../helpers/matrices.ts";
 
-const SIZES = [1, 2, 3, 63, 64, 65, 130];
+const SIZES = [1, 2, 3, 63, 64, 65, 130, 260];
 
 function identity(size: number): Float64Array {
   return Float64Array.from({ length: size * size }, (_, at) => at % (size + 1) === 0 ? 1 : 0);
@@ -41,8 +42,8 @@ for (const size of SIZES) {
   Deno.test(`invertSymmetric() times the matrix of size ${size} is the identity`, async () => {
     const matrix = randomGram(size, 3 * size, size);
     const inverse = await invertSymmetric(await factorOf(matrix, size), size);
+    mirrorLower(inverse, size);
     assertClose(naiveProduct(inverse, matrix, size), identity(size), 1e-7);
-    assertEquals(inverse, naiveTranspose(inverse, size));
   });
 
   Deno.test(`solveCholesky() times the matrix of size ${size} is the right-hand side`, async () => {

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { CancelledError } from "../../core/errors.ts";
+import { addingWith } from "../../core/linear/adding.ts";
 import { makePace } from "../../core/linear/pace.ts";
 import {
   addProduct,
@@ -54,6 +55,33 @@ Deno.test("addProduct() touches nothing outside its block", async () => {
     return row >= 1 && row < 4 && column >= 2 && column < 5 ? 0 : 1;
   });
   assertEquals(Array.from(matrix), expected);
+});
+
+Deno.test("addingWith() adds what addProduct() adds, in stripes, and nothing above a diagonal it is told of", async () => {
+  const sizes = fc.tuple(
+    fc.integer({ min: 1, max: 300 }),
+    fc.integer({ min: 1, max: 300 }),
+    fc.integer({ min: 1, max: 9 }),
+    fc.boolean(),
+  );
+  const add = addingWith((left, right, pace, lent) => multiplyTransposed(left, right, pace, lent));
+  await fc.assert(
+    fc.asyncProperty(sizes, async ([rows, columns, depth, lowerOnly]) => {
+      const height = lowerOnly ? columns : rows;
+      const left = part(randomMatrix(height, depth + 2, 1), depth + 2, [0, height], [1, depth + 1]);
+      const right = whole(randomMatrix(columns, depth, 2), columns, depth);
+      const [actual, expected] = [0, 0].map(() => new Float64Array(height * (columns + 1)).fill(1));
+      const inside = (matrix: Float64Array) =>
+        part(matrix, columns + 1, [0, height], [1, columns + 1]);
+      await add(inside(actual), left, right, { factor: -2, lowerOnly });
+      await addProduct(inside(expected), left, right, { factor: -2 });
+      for (let row = 0; lowerOnly && row < height; row++) {
+        expected.fill(1, row * (columns + 1) + row + 2, (row + 1) * (columns + 1));
+      }
+      assertClose(actual, expected, 1e-12);
+    }),
+    { numRuns: 40 },
+  );
 });
 
 Deno.test("transpose() and take() follow their definitions", () => {

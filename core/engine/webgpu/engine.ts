@@ -10,6 +10,7 @@ import { GraphicsContext } from "./context.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
 import { openFittingBlock } from "./fitting.ts";
 import { openHead } from "./head.ts";
+import { OnnxProduct, operationsOf } from "../onnx_product.ts";
 import { multiplyOnCard } from "./matrices.ts";
 import { openStreamFit } from "./stream_fit.ts";
 import { BlockUploads } from "./uploads.ts";
@@ -20,19 +21,33 @@ export interface WebGpuEngine extends Engine {
   readonly context: GraphicsContext;
 }
 
+/** Options of {@linkcode openWebGpuEngine}. */
+export interface WebGpuOptions extends DeviceOptions {
+  /** Additions and multiplications from which products of matrices are made on the card. Default: where that pays. */
+  readonly sendFrom?: number;
+}
+
+/**
+ * Additions and multiplications from which sending operands to a card, waiting for it and reading the product pays,
+ * beside a processor that does tens of thousands of millions a second: a wait alone takes 10 ms.
+ */
+const WORTH_SENDING = 2e9;
+
 /**
  * Opens the engine on the fastest graphics card.
  *
  * Weights are sent once per block, as they are stored; sums are float32. The embedding stays in the computer's memory:
  * its rows are copied, nothing is computed.
  *
- * @param options Limits for tests
+ * @param options Limits for tests, and what is worth the way to the card
  * @returns The engine; close it after use
  * @throws {GraphicsError} if there is no card, or it refuses
  */
-export async function openWebGpuEngine(options: DeviceOptions = {}): Promise<WebGpuEngine> {
+export async function openWebGpuEngine(options: WebGpuOptions = {}): Promise<WebGpuEngine> {
   const context = new GraphicsContext(await openDevice(options));
   const uploads = new BlockUploads(context);
+  const product = new OnnxProduct(navigator.hardwareConcurrency);
+  const { sendFrom = WORTH_SENDING } = options;
   return {
     name: "webgpu",
     device: context.graphics.name,
@@ -44,13 +59,15 @@ export async function openWebGpuEngine(options: DeviceOptions = {}): Promise<Web
       openFittingBlock(context, uploads, specification, structure),
     openStreamFit: (architecture, norm, bias) => openStreamFit(context, architecture, norm, bias),
     openEmbedding,
-    multiply: (left, right) =>
-      context.guard("multiply matrices", () => multiplyOnCard(context, left, right)),
+    multiply: async (...inputs) =>
+      operationsOf(inputs[0], inputs[1]) < sendFrom
+        ? await product.multiply(...inputs)
+        : await context.guard("multiply matrices", () => multiplyOnCard(context, ...inputs)),
     openHead: (model, finalNorm) => openHead(context, model, finalNorm),
-    close: () => {
+    close: async () => {
       uploads.close();
       context.close();
-      return Promise.resolve();
+      await product.close();
     },
   };
 }

@@ -18,6 +18,7 @@ const STRIPE = 64 * 1024 * 1024;
  * @param context What the engine's parts share
  * @param left `[rows, depth]`
  * @param right `[columns, depth]`
+ * @param lent An array that is filled and returned, `[rows, columns]`; a new one if absent
  * @returns `[rows, columns]`
  * @throws {GraphicsError} if the card was lost or has no room
  */
@@ -25,8 +26,9 @@ export async function multiplyOnCard(
   context: GraphicsContext,
   left: Block,
   right: Block,
+  lent?: Float64Array,
 ): Promise<Float64Array> {
-  const result = new Float64Array(left.rows * right.rows);
+  const result = lent ?? new Float64Array(left.rows * right.rows);
   const { maxStorageBufferBindingSize } = context.graphics.limits;
   const stripe = (columns: number, bytes: number) =>
     64 * Math.max(1, Math.floor(Math.min(STRIPE, bytes) / (16 * fours(columns)) / 64));

@@ -325,7 +325,7 @@ function gramBytes(shape: LayerShape, task: MemoryTask): number {
   return 24 * squares(shape, task) + 4 * shape.ffnWidth ** 2;
 }
 
-/** The Gram matrix, its factor, the factor's inverse and that of the matrix; W twice; what waits to be saved. */
+/** The Gram matrix, its inverse, WᵀW twice; W twice, thin factors and pieces of products; what waits to be saved. */
 function obsBytes(shape: LayerShape, task: MemoryTask): number {
   const { ffnWidth: n } = shape;
   return 32 * n ** 2 + 28 * n * task.architecture.hiddenSize + 4 * squares(shape, task);

@@ -8,6 +8,8 @@ import type { DomainWindows, LayerStatistics, Statistics } from "../../calibrate
 import type { SumUnit } from "../../calibrate/units.ts";
 import { OptionError, StatisticsError } from "../../errors.ts";
 import { memoryOf } from "../../engine/memory.ts";
+import { multiplier } from "../../engine/multiply.ts";
+import type { Multiply } from "../../linear/product.ts";
 import { blockTensors } from "../../model/open.ts";
 import type { Model } from "../../model/types.ts";
 import { breathe, type WorkOptions } from "../../progress.ts";
@@ -77,7 +79,8 @@ export async function mergeJob(options: MergeOptions): Promise<Statistics> {
     if (words.gram) {
       await kept.layOut(blankStatistics(whole), memoryOf(engine).limits.gramBytes);
     }
-    const layers = await kept.during(() => addLayers(model, parts, units, windows, kept, options));
+    const adding = { ...options, multiply: multiplier(engine) };
+    const layers = await kept.during(() => addLayers(model, parts, units, windows, kept, adding));
     const sums = statisticsOf({ ...whole, layers });
     const run = { engine, model, statistics: sums, request, kept };
     const statistics = learn ? await withLearned(run, options) : sums;
@@ -204,10 +207,11 @@ async function addLayers(
   units: readonly SumUnit[],
   windows: readonly DomainWindows[],
   kept: KeptCalibration,
-  options: WorkOptions,
+  options: WorkOptions & { readonly multiply: Multiply },
 ): Promise<readonly LayerStatistics[]> {
   const { request, gram } = parts[0].words;
-  const work = { model, request, gram, domains: windows.map(({ name }) => name) };
+  const domains = windows.map(({ name }) => name);
+  const work = { model, request, gram, domains, multiply: options.multiply };
   const partOf = new Map(parts.flatMap((part) => part.words.own.map((unit) => [unit, part])));
   const finished = await kept.readLayers();
   const layers: LayerStatistics[] = [];

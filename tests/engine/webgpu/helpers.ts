@@ -6,9 +6,12 @@ import { assert } from "@std/assert";
 import { relativeDifference } from "../../../core/engine/check.ts";
 import { openOnnxEngine } from "../../../core/engine/onnx.ts";
 import type { Engine } from "../../../core/engine/types.ts";
-import type { DeviceOptions } from "../../../core/engine/webgpu/device.ts";
 import { findAdapter } from "../../../core/engine/webgpu/device.ts";
-import { openWebGpuEngine, type WebGpuEngine } from "../../../core/engine/webgpu/engine.ts";
+import {
+  openWebGpuEngine,
+  type WebGpuEngine,
+  type WebGpuOptions,
+} from "../../../core/engine/webgpu/engine.ts";
 
 /** By how much kernels may differ from a reference, as a share of its largest number. The promise is 1e-3. */
 export const TOLERANCE = 1e-4;
@@ -40,7 +43,7 @@ export async function adapterIsMissing(): Promise<boolean> {
 /** Opens the card's engine and the processor's, hands them to a function, and closes them. */
 export async function withEngines<T>(
   use: (webgpu: WebGpuEngine, onnx: Engine) => Promise<T>,
-  options: DeviceOptions = {},
+  options: WebGpuOptions = {},
 ): Promise<T> {
   const webgpu = await openWebGpuEngine(options);
   const onnx = await openOnnxEngine();
