@@ -2,16 +2,16 @@
  * Scoring: the removal orders that need whole matrices, worked out once per layer while its Gram matrices are at hand.
  * @module
  */
-import type { KindStatistics, LayerStatistics } from "../calibrate/types.ts";
+import type { KindStatistics, LayerStatistics, RemovalOrder } from "../calibrate/types.ts";
 import { discard } from "../linear/discard.ts";
 import type { Multiply } from "../linear/product.ts";
 import { blockTensors } from "../model/open.ts";
 import { isView, readTensor } from "../model/tensor_reader.ts";
 import type { BlockRole, Model, Structure } from "../model/types.ts";
 import { unitCount } from "../model/units.ts";
-import { equalUnits, obsOrder } from "../plan/obs.ts";
+import { equalUnits, type ObsOptions, obsOrder } from "../plan/obs.ts";
 import { GramBalance } from "../linear/gram.ts";
-import { scoreWeights } from "../plan/weights.ts";
+import { lightStart, scoreWeights, selfDomain } from "../plan/weights.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
 
 /** The projection that ends each kind of unit. */
@@ -21,7 +21,8 @@ export const closingProjection: Readonly<Record<Structure, BlockRole>> = {
 };
 
 /**
- * Orders the units of a layer by exact output error.
+ * Orders the units of a layer by exact output error. The first to go are chosen with less weight on the model's own
+ * text ({@linkcode lightStart}); the errors are those under the usual weights.
  *
  * @param model The model
  * @param layer Counted from 0
@@ -44,20 +45,27 @@ export async function scoreLayer(
 ): Promise<LayerStatistics> {
   const total = model.architecture.layers.length;
   options.onProgress?.({ stage: "score", done: layer, total, unit: "layers" });
-  const weights = scoreWeights(domains, options.scoreDomains);
+  // Where `self` stands alone, or is not there, nothing could count less.
+  const counted = options.scoreDomains ?? domains;
+  const mixed = counted.includes(selfDomain) && counted.length > 1;
   const score = async (structure: Structure): Promise<KindStatistics> => {
     const kind = statistics[structure];
     const weight = blockTensors(model, layer).get(closingProjection[structure])!;
     const channels = weight.shape[1];
     const units = unitCount(model.architecture.layers[layer], structure);
-    const gram = await balancedKindGram(kind, weights, channels);
-    const obs = await obsOrder(
-      await readTensor(weight),
-      gram,
-      equalUnits(units, channels / units),
-      { signal: options.signal, multiply: options.multiply },
-    );
-    discard(gram);
+    const closing = await readTensor(weight);
+    const shares = equalUnits(units, channels / units);
+    const along = async (self: number | undefined, given: ObsOptions): Promise<RemovalOrder> => {
+      const weights = scoreWeights(domains, options.scoreDomains, self);
+      const gram = await balancedKindGram(kind, weights, channels);
+      const { signal, multiply } = options;
+      const order = await obsOrder(closing, gram, shares, { signal, multiply, ...given });
+      discard(gram);
+      return order;
+    };
+    const count = mixed ? Math.round(units * lightStart.share) : 0;
+    const first = count > 0 ? (await along(lightStart.selfWeight, { count })).order : undefined;
+    const obs = await along(undefined, { first });
     await breathe(options.signal);
     return { ...kind, obs };
   };

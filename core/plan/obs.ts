@@ -36,6 +36,10 @@ export interface ObsOptions {
   readonly ridge?: number;
   /** Units removed between two looks at all scores. Default 8 for single channels, 1 for groups. */
   readonly atOnce?: number;
+  /** Units that go before all others, in this order; no more than `count`. Default: none. */
+  readonly first?: ArrayLike<number>;
+  /** Units to be ordered, from 1; the order and its errors then end with them. Default: all. */
+  readonly count?: number;
   /** What makes products. Default: this program's own code. */
   readonly multiply?: Multiply;
   /** Cancels the work. */
@@ -72,9 +76,10 @@ export function equalUnits(units: number, channelsPerUnit: number): UnitChannels
  * @param weight The closing projection W, row-major, `[m, n]`
  * @param gram The balanced Gram matrix of its inputs, symmetric, `[n, n]`
  * @param units The channels of each unit
- * @param options Ridge, units at once, what makes products, cancellation
+ * @param options Ridge, units at once, units that go first, how many go, what makes products, cancellation
  * @returns The order and the errors along it
- * @throws {PlanError} if the sizes do not fit or the units do not share out all channels
+ * @throws {PlanError} if the sizes do not fit, the units do not share out all channels, or those that go first are not
+ * different ones of them
  * @throws {StatisticsError} if the Gram matrix holds numbers that are not finite
  * @throws {CancelledError} if the signal is aborted
  */
@@ -85,6 +90,7 @@ export async function obsOrder(
   options: ObsOptions = {},
 ): Promise<RemovalOrder> {
   const n = checkSizes(weight, gram, units);
+  checkFirst(options.first ?? [], units.length);
   const work = workOf(options);
   const { factor } = await choleskyDamped(gram, n, ridgeOf(gram, n, options), work);
   const inverse = await invertSymmetric(factor, n, work);
@@ -119,14 +125,20 @@ async function removeAll(
   const singles = units.every((unit) => unit.length === 1);
   const atOnce = Math.max(1, Math.floor(options.atOnce ?? (singles ? 8 : 1)));
   const state = new Remaining(start, work);
-  const order = new Int32Array(units.length);
-  const costs = new Float64Array(units.length);
+  const first = Array.from(options.first ?? []);
+  const count = Math.min(units.length, options.count ?? units.length);
+  const order = new Int32Array(count);
+  const costs = new Float64Array(count);
   let there = Array.from(units, (_, unit) => unit);
-  for (let done = 0; done < units.length;) {
+  const cheapest = async (wanted: number) => {
     const scores = singles
       ? state.channelScores(there, units)
       : await state.groupScores(there, units);
-    const chosen = lowest(scores, Math.min(atOnce, there.length)).map((index) => there[index]);
+    return lowest(scores, wanted).map((index) => there[index]);
+  };
+  for (let done = 0; done < count;) {
+    const wanted = Math.min(atOnce, count - done);
+    const chosen = done < first.length ? first.slice(done, done + wanted) : await cheapest(wanted);
     const increases = await state.remove(chosen.flatMap((unit) => Array.from(units[unit])));
     let channel = 0;
     for (const unit of chosen) {
@@ -240,6 +252,14 @@ function checkSizes(
     );
   }
   return n;
+}
+
+function checkFirst(first: ArrayLike<number>, units: number): void {
+  const different = new Set(Array.from(first).filter((unit) => unit >= 0 && unit < units));
+  if (different.size === first.length) return;
+  throw new PlanError(
+    `Cannot order units: those that go first, ${first.length} in all, are not different ones of ${units}`,
+  );
 }
 
 function ridgeOf(gram: Float64Array, n: number, { ridge = defaultRidge }: ObsOptions): number {

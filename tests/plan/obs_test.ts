@@ -205,3 +205,52 @@ Deno.test("obsOrder() stops soon after it is cancelled", async () => {
   );
   assert(performance.now() - started < 2000);
 });
+
+Deno.test("obsOrder() goes on from units that go first, at their cost", async () => {
+  // By hand, uncorrelated: unit 1 costs 9, then 2 costs 2 and 0 costs 4.
+  const gram = Float64Array.of(4, 0, 0, 0, 1, 0, 0, 0, 0.5);
+  const weight = Float64Array.of(1, 3, 2);
+  const units = equalUnits(3, 1);
+  const { order, refittedError } = await obsOrder(weight, gram, units, { ...NO_RIDGE, first: [1] });
+  assertEquals(Array.from(order), [1, 2, 0]);
+  assertClose(refittedError, [0, 9 / 15, 11 / 15, 1], 1e-9);
+});
+
+Deno.test("obsOrder() with units that go first, and with a count, agrees with what it leaves out", () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 2, max: 24 }),
+      fc.integer({ min: 1, max: 3 }),
+      fc.integer({ min: 1, max: 1000 }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      async (units, size, seed, share) => {
+        const n = units * size;
+        const gram = randomGram(n, 3 * n, seed);
+        const weight = randomMatrix(4, n, seed + 1);
+        const channels = equalUnits(units, size);
+        const count = Math.max(1, Math.floor(share * units));
+        const all = await obsOrder(weight, gram, channels);
+        const begun = await obsOrder(weight, gram, channels, { count });
+        assertEquals(begun.order, all.order.slice(0, count));
+        assertClose(begun.refittedError, all.refittedError.slice(0, count + 1), 1e-9);
+        const first = all.order.slice(0, count).reverse();
+        const given = await obsOrder(weight, gram, channels, { first });
+        assertEquals(given.order.slice(0, count), first);
+        assertEquals(given.order.toSorted(), Int32Array.from(channels.keys()));
+        const { refittedError } = await errorsAlongOrder(weight, gram, channels, given.order);
+        assertClose(given.refittedError, refittedError, 1e-6);
+      },
+    ),
+    { numRuns: 40 },
+  ));
+
+Deno.test("obsOrder() refuses units that go first if they are not different ones", async () => {
+  const [gram, weight] = [Float64Array.of(1, 0, 0, 1), Float64Array.of(1, 1)];
+  for (const first of [[0, 0], [2], [-1], [0, 1, 0]]) {
+    await assertRejects(
+      () => obsOrder(weight, gram, equalUnits(2, 1), { first }),
+      PlanError,
+      "go first",
+    );
+  }
+});
