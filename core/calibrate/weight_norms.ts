@@ -2,6 +2,7 @@
  * What weights alone say about channels.
  * @module
  */
+import { collectGarbage } from "../garbage.ts";
 import { readTensorSync } from "../model/tensor_reader.ts";
 import type { Architecture, BlockTensors, LayerShape, Structure, Tensor } from "../model/types.ts";
 import type { WeightNorms } from "./types.ts";
@@ -21,6 +22,7 @@ export function weightNorms(
   tensors: BlockTensors,
 ): Readonly<Record<Structure, WeightNorms>> {
   const read = (tensor: Tensor): Matrix => {
+    collectGarbage();
     const [rows, columns] = tensor.shape;
     return { rows, columns, data: readTensorSync(tensor) };
   };

@@ -4,6 +4,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { CancelledError, ExportError } from "../errors.ts";
+import { collectGarbage } from "../garbage.ts";
 import { throwIfCancelled } from "../progress.ts";
 import { bytesPerNumber, numberCount } from "./number_formats.ts";
 import type { DataType } from "./types.ts";
@@ -81,6 +82,7 @@ export async function writeSafetensors(
     await sink.write(header);
     for (const [index, entry] of entries.entries()) {
       await writeEntry(sink, entry, options.signal);
+      collectGarbage();
       options.onTensor?.(entry.name, index + 1, entries.length);
     }
     file.close();

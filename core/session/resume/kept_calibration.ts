@@ -12,6 +12,9 @@ import type { MemoryTensor, Tensor } from "../../model/types.ts";
 import { cutWindows } from "../../text/windows.ts";
 import type { Journal } from "./journal.ts";
 
+/** Numbers of all layers would add up; the journal keeps its files until the work is done. */
+const leftInFile = { leavesNumbers: true };
+
 /** Finished parts of a calibration. */
 export class KeptCalibration {
   readonly #journal: Journal;
@@ -71,7 +74,7 @@ export class KeptCalibration {
     const layers = new Map<number, LayerStatistics>();
     for (let layer = 0; layer < this.#depth; layer++) {
       const path = this.#journal.path(`layer ${layer}`, "stats");
-      const statistics = path && await loadStatistics(path).catch(() => undefined);
+      const statistics = path && await loadStatistics(path, leftInFile).catch(() => undefined);
       if (statistics) layers.set(layer, statistics.layers[0]);
     }
     return layers;
@@ -95,7 +98,7 @@ export class KeptCalibration {
       }, path));
     if (path === undefined) return statistics;
     for (const gram of this.#grams.splice(0)) await Deno.remove(gram);
-    return (await loadStatistics(path)).layers[0];
+    return (await loadStatistics(path, leftInFile)).layers[0];
   }
 
   /**
