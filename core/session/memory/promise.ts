@@ -17,7 +17,6 @@ import { type MemoryTask, promisedLimits } from "./memory_needs.ts";
  */
 export function promiseMemory(task: MemoryTask, bytes: number): MemoryBudget {
   const limits = promisedLimits(task, bytes);
-  returnFreedMemory();
-  keepTidy();
+  keepTidy(returnFreedMemory());
   return new MemoryBudget(limits);
 }
