@@ -136,6 +136,7 @@ async function writeEntry(sink: Sink, entry: TensorEntry, signal?: AbortSignal):
     count += bytes.length;
     if (count > wanted) break;
     await sink.write(bytes);
+    collectGarbage();
   }
   if (count !== wanted) {
     const got = count > wanted ? "more" : `${count}`;
