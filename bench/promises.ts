@@ -105,9 +105,9 @@ const cases: readonly Case[] = [
   {
     name: "calibrate",
     on: ["narrow", "deep"],
-    args: ["calibrate", ...texts],
+    args: ["calibrate", "--no-self", ...texts],
     start: (model, save, memory) =>
-      calibrateJob({ ...windows, model, save, memory, engine: nowhere }),
+      calibrateJob({ ...windows, self: false, model, save, memory, engine: nowhere }),
   },
   {
     name: "evaluate",
@@ -121,9 +121,13 @@ const cases: readonly Case[] = [
     "no-self": "",
   }),
   pruning("wifv none, self", ["narrow", "wide"], { metric: "wifv", refit: "none" }),
-  pruning("obs lsq, block by block", ["narrow", "deep"], { metric: "obs", refit: "lsq" }),
-  pruning("obs lsq, damage learned", ["narrow"], { shape: "adaptive" }),
-  pruning("rms lsq", ["narrow"], { metric: "rms", refit: "lsq" }),
+  pruning("obs lsq, block by block", ["narrow", "deep"], {
+    metric: "obs",
+    refit: "lsq",
+    "no-self": "",
+  }),
+  pruning("obs lsq, damage learned", ["narrow"], { shape: "adaptive", "no-self": "" }),
+  pruning("rms lsq", ["narrow"], { metric: "rms", refit: "lsq", "no-self": "" }),
   exporting("hf", "", ["wide"]),
   exporting("onnx", "none", ["wide"]),
   exporting("onnx", "q8", ["wide", "words"]),
