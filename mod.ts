@@ -42,7 +42,11 @@ export {
   exportModel,
   type ExportModelOptions,
 } from "./core/pipeline.ts";
-export { loadStatistics, saveStatistics } from "./core/calibrate/store.ts";
+export {
+  loadStatistics,
+  type LoadStatisticsOptions,
+  saveStatistics,
+} from "./core/calibrate/store.ts";
 export { mergeStatistics } from "./core/calibrate/merge.ts";
 export type * from "./core/calibrate/types.ts";
 export { makePlan } from "./core/plan/make_plan.ts";

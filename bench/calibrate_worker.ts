@@ -12,11 +12,11 @@
  *
  * @module
  */
+import { ordinaryLimits } from "../core/engine/memory.ts";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { collect } from "../core/calibrate/collect.ts";
 import type { DomainWindows } from "../core/calibrate/types.ts";
-import { ordinaryLimits } from "../core/engine/memory.ts";
 import { openOnnxEngine } from "../core/engine/onnx.ts";
 import type { Engine } from "../core/engine/types.ts";
 import { openModel } from "../core/model/open.ts";
@@ -78,11 +78,15 @@ function timed(watch: Stopwatch<Stage>): Engine {
 /** A place for finished layers in a folder. */
 async function keeper(windows: readonly DomainWindows[], gram: boolean): Promise<KeptCalibration> {
   const journal = await Journal.open(`${folder}/layers`, { conditions: [] });
-  const kept = new KeptCalibration(journal, model.architecture.layers.length);
+  const kept = new KeptCalibration(
+    journal,
+    model.architecture.layers.length,
+    ordinaryLimits.gramBytes,
+  );
   const request = resolveRequest({ method: "wanda-sp" }, model.architecture.layers);
   const [{ length: seqLen }] = windows[0].calibration;
   const parts = { model, request, seqLen, seed: 0, windows, texts: [{ name: "text", sha256: "" }] };
-  if (gram) await kept.layOut(blankStatistics(parts), ordinaryLimits.gramBytes);
+  if (gram) await kept.layOut(blankStatistics(parts));
   return kept;
 }
 

@@ -11,6 +11,7 @@
 import { parseArgs } from "node:util";
 import { join } from "@std/path";
 import { parametersOf, type RandomLlama, writeRandomLlama } from "./memory/model.ts";
+import { watched } from "./memory/watched.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -58,45 +59,14 @@ interface Measured {
   readonly seconds: number;
 }
 
-/** The kernel's high-water mark of a process, looked at while it lives. */
-async function watched(args: readonly string[]): Promise<Omit<Measured, "layers" | "parameters">> {
-  const start = performance.now();
-  const command = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "main.ts", ...args, "--json", "--quiet"],
-    stdout: "piped",
-    stderr: "piped",
-  });
-  const child = command.spawn();
-  let peakBytes = 0;
-  const look = () => {
-    try {
-      const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
-      const kilobytes = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
-      peakBytes = Math.max(peakBytes, 1024 * kilobytes);
-    } catch {
-      // The process has ended.
-    }
-  };
-  const timer = setInterval(look, 100);
-  const { code, stdout, stderr } = await child.output();
-  clearInterval(timer);
-  if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
-  const report = JSON.parse(new TextDecoder().decode(stdout));
-  return {
-    command: args[0],
-    peakBytes,
-    reportedBytes: report.peakMemoryBytes,
-    seconds: (performance.now() - start) / 1000,
-  };
-}
-
 async function measureDepth(base: string, shape: RandomLlama): Promise<readonly Measured[]> {
   const [model, pruned] = [join(base, "dense"), join(base, "pruned")];
   const results: Measured[] = [];
   const add = async (name: string, args: readonly string[]) => {
-    const measured = await watched([...args, "--memory", flags.memory]);
+    const measured = await watched([...args, "--memory", flags.memory, "--json"]);
     const result = {
       ...measured,
+      reportedBytes: JSON.parse(measured.output).peakMemoryBytes,
       command: name,
       layers: shape.layers,
       parameters: parametersOf(shape),

@@ -46,13 +46,14 @@ export async function inputMoments(
   const balance = options.gram ? new GramBalance(n) : undefined;
   let [mass, tokens, total] = [0, 0, 0];
   for (const [index, domain] of domains.entries()) {
-    const energy = domain.sumOfSquares.reduce((a, b) => a + b, 0);
+    const { sum, sumOfSquares } = domain;
+    const energy = sumOfSquares.reduce((a, b) => a + b, 0);
     if (!(weights[index] > 0 && domain.tokens > 0 && energy > 0)) continue;
     // w_d / t_d of sums instead of means: t_d = energy / tokens / n.
     const factor = weights[index] * n / energy;
     for (let j = 0; j < n; j++) {
-      mean[j] += factor * domain.sum[j];
-      meanSquare[j] += factor * domain.sumOfSquares[j];
+      mean[j] += factor * sum[j];
+      meanSquare[j] += factor * sumOfSquares[j];
     }
     mass += factor * domain.tokens;
     tokens += domain.tokens;

@@ -8,7 +8,7 @@ import { isView } from "../model/tensor_reader.ts";
 import type { Architecture, Structure, Tensor } from "../model/types.ts";
 import { STRUCTURES, unitCount } from "../model/units.ts";
 import { statisticsContents } from "./store.ts";
-import type { KindStatistics, LayerStatistics, Statistics } from "./types.ts";
+import type { DomainSums, KindStatistics, LayerStatistics, Statistics } from "./types.ts";
 
 /**
  * Layers as they will be, with sizes alone: their numbers are not to be looked at.
@@ -145,12 +145,16 @@ export function withMatrices(
     const { domains, ...rest } = statistics[structure];
     return {
       ...rest,
-      domains: domains.map((sums, index) => ({
-        ...sums,
-        gram: matrixOf(`${prefix}.${index}.gram`),
-      })),
+      domains: domains.map((sums, index) => withGram(sums, matrixOf(`${prefix}.${index}.gram`))),
       heldOutGram: matrixOf(`${prefix}.heldOutGram`),
     };
   };
   return { ffn: kind("ffn"), heads: kind("heads") };
+}
+
+/** Numbers that stay in a file until they are looked at stay there: a spread would read them. */
+function withGram(sums: DomainSums, gram: Tensor | undefined): DomainSums {
+  const result = { tokens: sums.tokens, gram };
+  const { sum, sumOfSquares } = Object.getOwnPropertyDescriptors(sums);
+  return Object.defineProperties(result, { sum, sumOfSquares }) as DomainSums;
 }

@@ -20,6 +20,7 @@ import { joinWindows } from "../engine/batches.ts";
 import { parseJson } from "../json.ts";
 import { cutWindows } from "../text/windows.ts";
 import { statisticsFault } from "./check_statistics.ts";
+import { readWhenAsked } from "./stored_numbers.ts";
 import type {
   DomainSums,
   DomainWindows,
@@ -134,14 +135,27 @@ const curveBytes = 256, bytesPerPoint = 26, pointsPerCurve = 4;
 /** A little more or less to say in words moves no tensor. */
 const PAGE = 4096;
 
+/** Options of {@linkcode loadStatistics}. */
+export interface LoadStatisticsOptions {
+  /**
+   * Whether the numbers of each channel stay in the file too, and are read at every look at them: for whoever looks at
+   * one layer at a time and leaves the file alone. They are checked all the same. Default false.
+   */
+  readonly leavesNumbers?: boolean;
+}
+
 /**
  * Reads statistics from a file. Gram matrices stay there until they are asked for.
  *
  * @param path A file that {@linkcode saveStatistics} wrote
+ * @param options What else stays there
  * @returns The statistics
  * @throws {StatisticsError} if the file is missing, damaged or something else
  */
-export async function loadStatistics(path: string): Promise<Statistics> {
+export async function loadStatistics(
+  path: string,
+  options: LoadStatisticsOptions = {},
+): Promise<Statistics> {
   try {
     const { tensors, metadata } = await readSafetensorsHeader(path);
     const text = metadata[metadataKey];
@@ -162,7 +176,7 @@ export async function loadStatistics(path: string): Promise<Statistics> {
     const layers: LayerStatistics[] = [];
     for (const [index, tokens] of layerTokens.entries()) {
       const kind = (structure: "ffn" | "heads") =>
-        readKind(byName, `layers.${index}.${structure}`, tokens[structure]);
+        readKind(byName, `layers.${index}.${structure}`, tokens[structure], options);
       layers.push({ ffn: await kind("ffn"), heads: await kind("heads") });
     }
     const windows = await readWindows(byName, rest.domains.map(({ name }) => name));
@@ -272,36 +286,45 @@ async function readKind(
   tensors: ReadonlyMap<string, TensorView>,
   prefix: string,
   tokens: readonly number[],
+  { leavesNumbers = false }: LoadStatisticsOptions,
 ): Promise<KindStatistics> {
-  const numbers = async (name: string): Promise<Float64Array> => {
+  const view = (name: string): TensorView => {
     const tensor = tensors.get(`${prefix}.${name}`);
     if (tensor?.dataType !== "F64") throw new Error(`'${prefix}.${name}' is missing`);
-    return new Float64Array((await readTensorBytes(tensor)).buffer);
+    return tensor;
+  };
+  const fields = async <const Field extends string>(
+    names: readonly Field[],
+    part = "",
+  ): Promise<Readonly<Record<Field, Float64Array>>> => {
+    const views = names.map((name) => [name, view(`${part}${name}`)] as const);
+    if (leavesNumbers) {
+      return readWhenAsked(Object.fromEntries(views) as Record<Field, TensorView>);
+    }
+    const result = {} as Record<Field, Float64Array>;
+    for (const [name, tensor] of views) {
+      result[name] = new Float64Array((await readTensorBytes(tensor)).buffer);
+    }
+    return result;
   };
   const domains: DomainSums[] = [];
   for (const [index, count] of tokens.entries()) {
-    domains.push({
-      tokens: count,
-      sum: await numbers(`${index}.sum`),
-      sumOfSquares: await numbers(`${index}.sumOfSquares`),
-      gram: tensors.get(`${prefix}.${index}.gram`),
-    });
+    const sums = await fields(["sum", "sumOfSquares"], `${index}.`);
+    // The fields are set on what came, since a spread would read them.
+    domains.push(
+      Object.assign(sums, { tokens: count, gram: tensors.get(`${prefix}.${index}.gram`) }),
+    );
   }
-  const obs: RemovalOrder | undefined = tensors.has(`${prefix}.obs.order`)
-    ? {
-      order: Int32Array.from(await numbers("obs.order")),
-      refittedError: await numbers("obs.refittedError"),
-      plainError: await numbers("obs.plainError"),
-    }
-    : undefined;
+  const order = tensors.has(`${prefix}.obs.order`) ? view("obs.order") : undefined;
+  const errors = order && await fields(["refittedError", "plainError"], "obs.");
+  const obs: RemovalOrder | undefined = order && Object.assign(
+    errors!,
+    { order: Int32Array.from(new Float64Array((await readTensorBytes(order)).buffer)) },
+  );
   return {
     domains,
     heldOutGram: tensors.get(`${prefix}.heldOutGram`),
-    weights: {
-      columnNorm: await numbers("columnNorm"),
-      columnMeanAbsolute: await numbers("columnMeanAbsolute"),
-      rowNorm: await numbers("rowNorm"),
-    },
+    weights: await fields(["columnNorm", "columnMeanAbsolute", "rowNorm"]),
     obs,
   };
 }

@@ -2,7 +2,8 @@
  * What weights alone say about channels.
  * @module
  */
-import { readTensorSync } from "../model/tensor_reader.ts";
+import { discard } from "../linear/discard.ts";
+import { isView, readTensorSync } from "../model/tensor_reader.ts";
 import type { Architecture, BlockTensors, LayerShape, Structure, Tensor } from "../model/types.ts";
 import type { WeightNorms } from "./types.ts";
 
@@ -20,14 +21,18 @@ export function weightNorms(
   { queryHeads, keyValueHeads }: LayerShape,
   tensors: BlockTensors,
 ): Readonly<Record<Structure, WeightNorms>> {
-  const read = (tensor: Tensor): Matrix => {
+  // One matrix at a time is in memory, where they come from files.
+  const measure = <Norms>(tensor: Tensor, norms: (matrix: Matrix) => Norms): Norms => {
     const [rows, columns] = tensor.shape;
-    return { rows, columns, data: readTensorSync(tensor) };
+    const data = readTensorSync(tensor);
+    const result = norms({ rows, columns, data });
+    if (isView(tensor)) discard(data);
+    return result;
   };
   const gateTensor = tensors.get("gate_proj.weight");
-  const gate = gateTensor && rowNorms(read(gateTensor));
-  const up = rowNorms(read(tensors.get("up_proj.weight")!));
-  const value = rowNorms(read(tensors.get("v_proj.weight")!));
+  const gate = gateTensor && measure(gateTensor, rowNorms);
+  const up = measure(tensors.get("up_proj.weight")!, rowNorms);
+  const value = measure(tensors.get("v_proj.weight")!, rowNorms);
   const queriesPerGroup = queryHeads / keyValueHeads;
   const valueOfChannel = Float64Array.from({ length: queryHeads * headSize }, (_, channel) => {
     const group = Math.floor(channel / headSize / queriesPerGroup);
@@ -35,11 +40,11 @@ export function weightNorms(
   });
   return {
     ffn: {
-      ...columnNorms(read(tensors.get("down_proj.weight")!)),
+      ...measure(tensors.get("down_proj.weight")!, columnNorms),
       rowNorm: up.map((norm, j) => norm * (gate?.[j] ?? 1)),
     },
     heads: {
-      ...columnNorms(read(tensors.get("o_proj.weight")!)),
+      ...measure(tensors.get("o_proj.weight")!, columnNorms),
       rowNorm: valueOfChannel,
     },
   };

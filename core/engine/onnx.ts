@@ -3,6 +3,7 @@
  * @module
  */
 import { OptionError } from "../errors.ts";
+import { collectGarbage } from "../garbage.ts";
 import type { RotaryEmbedding } from "../model/types.ts";
 import { layerAttention } from "../onnx/attention.ts";
 import { openEmbedding } from "./embedding.ts";
@@ -47,6 +48,8 @@ export async function openOnnxEngine(options: OnnxEngineOptions = {}): Promise<E
   const product = new OnnxProduct(threads);
   const shared = { threads, limits, sessions, scratch: new Scratch() };
   const surroundings = ({ architecture, shape }: BlockSpecification): BlockSurroundings => {
+    // What the block before left behind goes before the next one comes.
+    collectGarbage();
     const { rotary } = layerAttention(architecture, shape);
     if (rotary === undefined) return { ...shared, rotations: () => undefined };
     const known = tables.get(rotary) ?? new Rotations(rotary);

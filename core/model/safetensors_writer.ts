@@ -4,6 +4,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { CancelledError, ExportError } from "../errors.ts";
+import { collectGarbage } from "../garbage.ts";
 import { throwIfCancelled } from "../progress.ts";
 import { bytesPerNumber, numberCount } from "./number_formats.ts";
 import type { DataType } from "./types.ts";
@@ -84,6 +85,7 @@ export async function writeSafetensors(
     await sink.write(header);
     for (const [index, entry] of entries.entries()) {
       await writeEntry(sink, entry, options.signal);
+      collectGarbage();
       options.onTensor?.(entry.name, index + 1, entries.length);
     }
     file.close();
@@ -176,6 +178,7 @@ async function writeEntry(sink: Sink, entry: TensorEntry, signal?: AbortSignal):
     count += bytes.length;
     if (count > wanted) break;
     await sink.write(bytes);
+    collectGarbage();
   }
   if (count !== wanted) {
     const got = count > wanted ? "more" : `${count}`;

@@ -167,6 +167,25 @@ export async function readTensorBytes(tensor: TensorView): Promise<Uint8Array<Ar
   }
 }
 
+/**
+ * Reads the bytes of a tensor as they are stored, in one go.
+ *
+ * @param tensor A view of a file; of one that lies between others' numbers, these come too
+ * @returns All its bytes
+ * @throws {ModelError} if the file has gone or is shorter than it was
+ */
+export function readTensorBytesSync(tensor: TensorView): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(tensor.byteLength);
+  const file = openFile(tensor);
+  try {
+    file.seekSync(tensor.offset, Deno.SeekMode.Start);
+    fillSync(file, bytes, tensor);
+    return bytes;
+  } finally {
+    file.close();
+  }
+}
+
 /** Bytes that are copied at a time. */
 const COPIED = 32 << 20;
 

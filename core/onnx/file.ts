@@ -5,6 +5,7 @@
  */
 import { basename } from "@std/path";
 import { ExportError, GpruneError } from "../errors.ts";
+import { collectGarbage } from "../garbage.ts";
 import { bytesPerNumber, numberCount } from "../model/number_formats.ts";
 import { throwIfCancelled } from "../progress.ts";
 import type { GraphBuilder, StreamedWeight } from "./graph.ts";
@@ -217,6 +218,7 @@ class Sink {
     for await (const bytes of made instanceof Uint8Array ? [made] : made) {
       throwIfCancelled(signal);
       await this.bytes(bytes);
+      collectGarbage();
     }
     if (this.#position === end) return;
     throw new ExportError(

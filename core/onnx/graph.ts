@@ -149,6 +149,8 @@ export function elementType(dataType: DataType): number {
 /** Collects the nodes, constants, inputs and outputs of one graph. */
 export class GraphBuilder {
   readonly #nodes: NodeProto[] = [];
+  /** Nodes that turn weights into float32. */
+  readonly #conversions: NodeProto[] = [];
   readonly #initializers: TensorProto[] = [];
   readonly #inputs: ValueInfoProto[] = [];
   readonly #outputs: ValueInfoProto[] = [];
@@ -278,8 +280,12 @@ export class GraphBuilder {
   weight(name: string, weight: WeightReference): Value {
     const stored = this.storedWeight(name, weight);
     if (!isNarrow(weight)) return stored;
-    const attributes = { to: TensorType.FLOAT };
-    return this.node("Cast", [stored], { attributes, name: `${name}.float` });
+    const float = this.node("Cast", [stored], {
+      attributes: { to: TensorType.FLOAT },
+      name: `${name}.float`,
+    });
+    this.#conversions.push(this.#nodes.pop()!);
+    return float;
   }
 
   /**
@@ -321,7 +327,9 @@ export class GraphBuilder {
       opsetImport: [{ domain: "", version: OPERATOR_SET }, { domain: MICROSOFT, version: 1 }],
       graph: {
         name,
-        node: this.#nodes.map((node) => ({
+        // Of what a node takes, ONNX Runtime makes first what stands last: a weight that stood behind the activations
+        // would be converted before all that they are made of, and lie there meanwhile.
+        node: [...this.#conversions, ...this.#nodes].map((node) => ({
           ...node,
           input: rename(node.input),
           output: rename(node.output),

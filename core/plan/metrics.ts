@@ -44,9 +44,10 @@ export function balancedMoments(
   domains.forEach((domain, d) => {
     const energy = energies[d] === 0 ? 1 : energies[d] / scale;
     const weight = weights[d] / totalWeight / domain.tokens;
+    const { sum, sumOfSquares } = domain;
     for (let j = 0; j < channels; j++) {
-      mean[j] += weight * domain.sum[j] / Math.sqrt(energy);
-      meanSquare[j] += weight * domain.sumOfSquares[j] / energy;
+      mean[j] += weight * sum[j] / Math.sqrt(energy);
+      meanSquare[j] += weight * sumOfSquares[j] / energy;
     }
   });
   return { mean, meanSquare };
@@ -63,10 +64,10 @@ export function pooledMoments(domains: readonly DomainSums[]): Moments {
   const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
   const mean = new Float64Array(channels);
   const meanSquare = new Float64Array(channels);
-  for (const domain of domains) {
+  for (const { sum, sumOfSquares } of domains) {
     for (let j = 0; j < channels; j++) {
-      mean[j] += domain.sum[j] / tokens;
-      meanSquare[j] += domain.sumOfSquares[j] / tokens;
+      mean[j] += sum[j] / tokens;
+      meanSquare[j] += sumOfSquares[j] / tokens;
     }
   }
   return { mean, meanSquare };

@@ -85,7 +85,11 @@ export async function calibrateWith(
   const { request, seqLen, seed } = prepared;
   const journal = settings.journal ??
     await Journal.open(settings.workFolder, { ...settings, conditions: prepared.conditions });
-  const kept = new KeptCalibration(journal, model.architecture.layers.length);
+  const kept = new KeptCalibration(
+    journal,
+    model.architecture.layers.length,
+    memoryOf(engine).limits.gramBytes,
+  );
   const self = await selfWindows(engine, model, prepared, {
     ...settings,
     known: (first, count) => kept.readGroup(first, count, seqLen),
@@ -102,7 +106,7 @@ export async function calibrateWith(
   };
   const parts = { model, request, seqLen, seed, windows, texts: domains };
   if (prepared.gram) {
-    await kept.layOut(blankStatistics(parts), memoryOf(engine).limits.gramBytes);
+    await kept.layOut(blankStatistics(parts));
   }
   const finished = await kept.readLayers();
   const layers = await kept.during(() =>

@@ -10,7 +10,8 @@ import { exportFormats } from "../export/formats.ts";
 import type { OnnxFolder } from "../export/onnx/folder.ts";
 import { evaluationDomains, windowLength } from "../text/texts.ts";
 import { evaluationTexts, perplexityRows } from "./evaluation.ts";
-import { bytesOf, measureExports, MEMORY_FACTOR } from "./exports.ts";
+import { bytesOf, measureExports } from "./exports.ts";
+import { wholeFilesBytes } from "./memory/whole_files.ts";
 import { makeReport, type ReportStage } from "./report.ts";
 import { MemoryPeak, Stopwatch } from "./setup.ts";
 import type { EvaluateOptions } from "./types.ts";
@@ -29,7 +30,8 @@ export async function evaluateFiles(
 ): Promise<Report> {
   for (const { format, quantize } of targets) {
     const file = exportFormats[format].file(model.name, quantize);
-    const needed = MEMORY_FACTOR * await bytesOf(join(model.folder, file));
+    const bytes = await bytesOf(join(model.folder, file));
+    const needed = wholeFilesBytes(model.architecture, [bytes]);
     if (needed <= (options.memory ?? Infinity)) continue;
     throw new OptionError(
       `Cannot keep to ${options.memory} bytes of memory: '${file}' takes ${needed} bytes in ONNX Runtime, which holds it whole; give more --memory`,

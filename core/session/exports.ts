@@ -13,14 +13,12 @@ import type { RunnableFile } from "../export/runnable.ts";
 import { removeWork, writeFormats, type WriteFormatsOptions } from "../export/write_formats.ts";
 import type { Model } from "../model/types.ts";
 import { doEveryStep, type ResumableOptions, throwIfCancelled } from "../progress.ts";
+import { wholeFilesBytes } from "./memory/whole_files.ts";
 import type { ReportStage } from "./report.ts";
 import type { Stopwatch } from "./setup.ts";
 
 /** Rounds in which the files are timed in turn, at least and at most, and milliseconds after which it is enough. */
 const ROUNDS = { least: 3, most: 50, milliseconds: 500 };
-
-/** Memory that a file takes when it runs, as a multiple of its bytes: weights are widened and rearranged. */
-export const MEMORY_FACTOR = 3;
 
 /** Options of {@linkcode measureExports}. */
 export interface MeasureExportsOptions extends ResumableOptions {
@@ -206,7 +204,7 @@ async function measureFiles(
   if (exportFormats[format].open === undefined) return { row };
   // What runs in a runtime of its own is whole in memory there.
   const whole = exportFormats[format].isWhole === true;
-  const needed = MEMORY_FACTOR * (bytes.dense + (bytes.pruned ?? 0));
+  const needed = wholeFilesBytes(options.dense.architecture, Object.values(bytes));
   const free = options.memory ?? Deno.systemMemoryInfo().available;
   if (needed > free && (whole || options.memory === undefined)) {
     const than = options.memory === undefined ? "is free" : "--memory allows";

@@ -205,7 +205,7 @@ async function statisticsFor(
       `Cannot refit with '${refit}' from '${plan}' alone: give --stats FILE, or --refit none`,
     );
   }
-  return await loadStatistics(path);
+  return await loadStatistics(path, { leavesNumbers: true });
 }
 
 /**

@@ -52,7 +52,9 @@ export async function prune(options: PruneOptions): Promise<JobResult> {
     const { layers } = model.architecture;
     const request = resolveRequest(options, layers);
     await requireHolders(model, targets, request);
-    const given = options.stats === undefined ? undefined : await loadStatistics(options.stats);
+    const given = options.stats === undefined
+      ? undefined
+      : await loadStatistics(options.stats, { leavesNumbers: true });
     const seqLen = windowLength(model, options.seqLen ?? given?.domains[0]?.seqLen);
     const evaluated = await evaluationDomains(options.evaluation);
     const texts = await evaluationTexts(model, evaluated, seqLen, options.evalWindows);

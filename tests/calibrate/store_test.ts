@@ -1,6 +1,9 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createHash } from "node:crypto";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { loadStatistics, saveStatistics } from "../../core/calibrate/store.ts";
-import { StatisticsError } from "../../core/errors.ts";
+import { ModelError, StatisticsError } from "../../core/errors.ts";
 import { isView, readTensor } from "../../core/model/tensor_reader.ts";
 import { makePlan } from "../../core/plan/make_plan.ts";
 import { smallStatistics, withSmallModel } from "../helpers/pipeline.ts";
@@ -28,6 +31,45 @@ Deno.test("loadStatistics() reads what saveStatistics() wrote, matrices left in 
           makePlan(model, statistics, { shape, sparsity: 0.5 }),
         );
       }
+    })
+  ));
+
+Deno.test("loadStatistics() leaves numbers of channels in the file, where they are the same at every look", () =>
+  withSmallModel((model, engine) =>
+    withTemporaryFolder(async (folder) => {
+      const path = `${folder}/a.stats`;
+      await saveStatistics(await smallStatistics(engine, model), path);
+      const held = await loadStatistics(path);
+      const left = await loadStatistics(path, { leavesNumbers: true });
+      for (const structure of ["ffn", "heads"] as const) {
+        const [own, other] = [held.layers[1][structure], left.layers[1][structure]];
+        assertEquals({ ...other.domains[0] }, { ...own.domains[0] });
+        assertEquals({ ...other.weights }, { ...own.weights });
+        assertEquals({ ...other.obs }, { ...own.obs });
+      }
+      const request = { shape: "adaptive", sparsity: 0.5 } as const;
+      assertEquals(makePlan(model, left, request), makePlan(model, held, request));
+      await saveStatistics(held, `${folder}/held.stats`);
+      await saveStatistics(left, `${folder}/left.stats`);
+      const hash = async (name: string) =>
+        createHash("sha256").update(await Deno.readFile(`${folder}/${name}.stats`)).digest("hex");
+      assertEquals(await hash("left"), await hash("held"));
+    })
+  ));
+
+Deno.test("loadStatistics() that leaves numbers in a file holds none, and says so where the file has gone", () =>
+  withSmallModel((model, engine) =>
+    withTemporaryFolder(async (folder) => {
+      const path = `${folder}/a.stats`;
+      await saveStatistics(await smallStatistics(engine, model), path);
+      const { layers: [{ ffn }] } = await loadStatistics(path, { leavesNumbers: true });
+      // What is still there for the running task is let go with it.
+      await new Promise((resolve) => setTimeout(resolve));
+      setFlagsFromString("--expose-gc");
+      runInNewContext("gc()");
+      await Deno.remove(path);
+      assertThrows(() => ffn.domains[0].sum, ModelError, "the file has gone");
+      assertThrows(() => ffn.weights.rowNorm, ModelError, "the file has gone");
     })
   ));
 

@@ -58,6 +58,22 @@ Deno.test("GraphBuilder.weight() maps odd offsets of a file and widens float16",
   await Deno.remove(path);
 });
 
+Deno.test("GraphBuilder puts conversions of weights in front of everything that makes activations", () => {
+  const graph = new GraphBuilder();
+  const activation = graph.node("Sigmoid", [graph.input("x", "F32", ["rows", 2])]);
+  const weight = graph.weight("weight", {
+    kind: "external",
+    dataType: "BF16",
+    shape: [2, 2],
+    location: "weights",
+    offset: 0,
+    byteLength: 8,
+  });
+  graph.output("y", graph.node("MatMul", [activation, weight]), "F32", ["rows", 2]);
+  const types = graph.build("test").graph.node?.map(({ opType }) => opType);
+  assertEquals(types, ["Cast", "Sigmoid", "MatMul"]);
+});
+
 Deno.test("GraphBuilder makes names unique, shares constants, and refuses equal names", () => {
   const graph = new GraphBuilder();
   const x = graph.input("x", "F32", [1]);

@@ -3,6 +3,7 @@
  * @module
  */
 import { CancelledError, ExportError, GpruneError } from "../../errors.ts";
+import { collectGarbage } from "../../garbage.ts";
 import { breathe, throwIfCancelled } from "../../progress.ts";
 import {
   aligned,
@@ -63,7 +64,10 @@ export async function writeGguf(
   try {
     await write(header);
     for (const [index, tensor] of tensors.entries()) {
-      for await (const bytes of pieces(tensor, options.signal)) await write(bytes);
+      for await (const bytes of pieces(tensor, options.signal)) {
+        await write(bytes);
+        collectGarbage();
+      }
       await write(new Uint8Array(aligned(written) - written));
       options.onTensor?.(tensor.name, index + 1, tensors.length);
     }

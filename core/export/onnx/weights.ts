@@ -4,6 +4,7 @@
  */
 import { copiedEntry } from "../../apply/model_folder.ts";
 import { ExportError } from "../../errors.ts";
+import { discard } from "../../linear/discard.ts";
 import { encode } from "../../model/number_formats.ts";
 import { readRows } from "../../model/tensor_reader.ts";
 import type { TensorEntry } from "../../model/safetensors_writer.ts";
@@ -165,6 +166,8 @@ async function* rowPieces(
   const [rows, columns] = view.shape;
   const step = Math.max(1, Math.floor(PIECE / columns));
   for (let first = 0; first < rows; first += step) {
-    yield { first, numbers: await readRows(view, first, Math.min(step, rows - first)) };
+    const numbers = await readRows(view, first, Math.min(step, rows - first));
+    yield { first, numbers };
+    discard(numbers);
   }
 }

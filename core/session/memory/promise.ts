@@ -4,6 +4,7 @@
  */
 import { returnFreedMemory } from "../../engine/allocator.ts";
 import { MemoryBudget } from "../../engine/memory.ts";
+import { keepTidy } from "../../garbage.ts";
 import { type MemoryTask, promisedLimits } from "./memory_needs.ts";
 
 /**
@@ -16,6 +17,6 @@ import { type MemoryTask, promisedLimits } from "./memory_needs.ts";
  */
 export function promiseMemory(task: MemoryTask, bytes: number): MemoryBudget {
   const limits = promisedLimits(task, bytes);
-  returnFreedMemory();
+  keepTidy(returnFreedMemory());
   return new MemoryBudget(limits);
 }

@@ -69,7 +69,11 @@ export async function mergeJob(options: MergeOptions): Promise<Statistics> {
       ],
       onNote: (message) => options.onEvent?.({ type: "note", message }),
     });
-    const kept = new KeptCalibration(journal, model.architecture.layers.length);
+    const kept = new KeptCalibration(
+      journal,
+      model.architecture.layers.length,
+      memoryOf(engine).limits.gramBytes,
+    );
     const { request, seqLen, seed, texts, learn } = words;
     const units = await wholeUnits(parts);
     const windows = windowsOf(units);
@@ -77,7 +81,7 @@ export async function mergeJob(options: MergeOptions): Promise<Statistics> {
     const own = { ...model, source: words.model.source };
     const whole = { model: own, request, seqLen, seed, windows, texts };
     if (words.gram) {
-      await kept.layOut(blankStatistics(whole), memoryOf(engine).limits.gramBytes);
+      await kept.layOut(blankStatistics(whole));
     }
     const adding = { ...options, multiply: multiplier(engine) };
     const layers = await kept.during(() => addLayers(model, parts, units, windows, kept, adding));

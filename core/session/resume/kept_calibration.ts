@@ -21,6 +21,9 @@ export const matrixFileName = "statistics";
 /** Layers whose records may be on their way to the disk while the next is summed: more are waited for. */
 const LAYERS_BEHIND = 3;
 
+/** Numbers of all layers would add up; the journal keeps its files until the work is done. */
+const leftInFile = { leavesNumbers: true };
+
 /**
  * Finished parts of a calibration. Layers are written while the next ones are summed, the matrices of one at a time; an
  * error of the disk comes at a later call, at the latest at the end of {@linkcode KeptCalibration.during}.
@@ -30,7 +33,7 @@ export class KeptCalibration {
   readonly #depth: number;
   #matrices: MatrixFile | undefined;
   #domains = 0;
-  #gramBytes = Infinity;
+  readonly #gramBytes: number;
   /** Checksums of the matrices of the layer in hand that have gone to the file. */
   readonly #checksums = new Map<string, string>();
   /** Matrices on their way to the file: they are in memory until then. */
@@ -43,10 +46,13 @@ export class KeptCalibration {
    *
    * @param journal The journal
    * @param depth Layers of the model
+   * @param gramBytes How much all matrices of a layer may take in memory. Default: any number. With none, the numbers of
+   * layers that are kept stay in files too
    */
-  constructor(journal: Journal, depth: number) {
+  constructor(journal: Journal, depth: number, gramBytes: number = Infinity) {
     this.#journal = journal;
     this.#depth = depth;
+    this.#gramBytes = gramBytes;
   }
 
   /**
@@ -85,10 +91,9 @@ export class KeptCalibration {
    * Keeps room for Gram matrices. Without, layers have none.
    *
    * @param blank The statistics as they will be: sizes and words, no numbers
-   * @param gramBytes How much all matrices of a layer may take in memory
    * @throws {ExportError} if the disk refuses
    */
-  async layOut(blank: Statistics, gramBytes: number): Promise<void> {
+  async layOut(blank: Statistics): Promise<void> {
     const { folder } = this.#journal;
     if (folder === undefined) return;
     const places = matrixPlaces(blank);
@@ -99,7 +104,6 @@ export class KeptCalibration {
     );
     const moved = start - places.start;
     this.#domains = blank.domains.length;
-    this.#gramBytes = gramBytes;
     await this.#journal.keeping(async () => {
       this.#matrices = await MatrixFile.open(join(folder, matrixFileName), {
         start,
@@ -117,12 +121,10 @@ export class KeptCalibration {
   async readLayers(): Promise<ReadonlyMap<number, LayerStatistics>> {
     const layers = new Map<number, LayerStatistics>();
     for (let layer = 0; layer < this.#depth; layer++) {
-      const path = this.#journal.path(`layer ${layer}`, "stats");
-      const record = path && await loadStatistics(path).catch(() => undefined);
-      if (!record) continue;
-      const statistics = this.#placed(layer, record.layers[0]);
-      const sums = await checksums(layer, statistics).catch(() => undefined);
-      if (sums === record.model.fingerprint) layers.set(layer, statistics);
+      const record = await this.#read(layer);
+      if (record === undefined) continue;
+      const sums = await checksums(layer, record.statistics).catch(() => undefined);
+      if (sums === record.checksums) layers.set(layer, record.statistics);
     }
     return layers;
   }
@@ -152,6 +154,10 @@ export class KeptCalibration {
     this.#records.push(record);
     const bytes = rest.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
     if (bytes > this.#gramBytes) await this.#writing;
+    if (this.#gramBytes === 0) {
+      await record;
+      return (await this.#read(layer))?.statistics ?? statistics;
+    }
     if (this.#records.length > LAYERS_BEHIND) await this.#records.shift();
     return this.#placed(layer, statistics);
   }
@@ -227,6 +233,15 @@ export class KeptCalibration {
         domains: [],
         layers: [statistics],
       }, path));
+  }
+
+  /** A layer's record, whose numbers stay in its file, and the checksums that it tells of the layer's matrices. */
+  async #read(layer: number) {
+    const path = this.#journal.path(`layer ${layer}`, "stats");
+    const record = path && await loadStatistics(path, leftInFile).catch(() => undefined);
+    if (!record) return undefined;
+    const statistics = this.#placed(layer, record.layers[0]);
+    return { statistics, checksums: record.model.fingerprint };
   }
 
   #placed(layer: number, statistics: LayerStatistics): LayerStatistics {
