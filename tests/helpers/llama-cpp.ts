@@ -45,6 +45,13 @@ const SOURCE = new URL("../clients/llama_cpp/", import.meta.url);
 const MODULES = new URL("../../node_modules/", import.meta.url);
 const INSTALLED = new URL(".llama-cpp/", MODULES);
 const FILES = ["package.json", "package-lock.json", "run.mjs"];
+/**
+ * The kernels for Intel's matrix unit (AMX), which give wrong numbers with quantized weights, whoever wrote the file
+ * (llama.cpp's pull request 16315 tells of it; seen again in the pinned version). Without them llama.cpp takes those for
+ * AVX-512, which an Intel processor with the unit has too.
+ */
+const WRONG_KERNELS =
+  "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-cpu-sapphirerapids.so";
 
 let state: Promise<string | undefined> | undefined;
 
@@ -111,6 +118,9 @@ async function install(): Promise<string | undefined> {
 
 async function trial(): Promise<string | undefined> {
   try {
+    await Deno.remove(new URL(WRONG_KERNELS, INSTALLED)).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
     await askLlama([{ path: "no such file" }]);
     return undefined;
   } catch (error) {
