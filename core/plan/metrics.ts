@@ -90,22 +90,24 @@ export function channelScores(
 ): Float64Array {
   const { columnNorm, columnMeanAbsolute, rowNorm } = statistics.weights;
   const { mean, meanSquare } = moments;
-  const random = Random.of(seed);
-  return Float64Array.from(columnNorm, (norm, j) => {
-    switch (metric) {
-      case "wanda-sp":
-        return columnMeanAbsolute[j] * Math.sqrt(meanSquare[j]);
-      case "obs":
-      case "rms":
-        return norm * norm * meanSquare[j];
-      case "wifv":
-        return norm * norm * Math.max(0, meanSquare[j] - mean[j] * mean[j]);
-      case "magnitude":
-        return norm * rowNorm[j];
-      case "random":
-        return random.next();
+  // One function for each metric: a choice at every channel would take longer than the score.
+  switch (metric) {
+    case "wanda-sp":
+      return columnMeanAbsolute.map((size, j) => size * Math.sqrt(meanSquare[j]));
+    case "obs":
+    case "rms":
+      return columnNorm.map((norm, j) => norm * norm * meanSquare[j]);
+    case "wifv":
+      return columnNorm.map((norm, j) =>
+        norm * norm * Math.max(0, meanSquare[j] - mean[j] * mean[j])
+      );
+    case "magnitude":
+      return columnNorm.map((norm, j) => norm * rowNorm[j]);
+    case "random": {
+      const random = Random.of(seed);
+      return columnNorm.map(() => random.next());
     }
-  });
+  }
 }
 
 /**
@@ -117,9 +119,9 @@ export function channelScores(
  */
 export function unitScores(channels: Float64Array, units: number): Float64Array {
   const perUnit = channels.length / units;
-  return Float64Array.from({ length: units }, (_, unit) => {
-    let sum = 0;
-    for (let j = unit * perUnit; j < (unit + 1) * perUnit; j++) sum += channels[j];
-    return sum;
-  });
+  const scores = new Float64Array(units);
+  for (let unit = 0; unit < units; unit++) {
+    for (let j = unit * perUnit; j < (unit + 1) * perUnit; j++) scores[unit] += channels[j];
+  }
+  return scores;
 }

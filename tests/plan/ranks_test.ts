@@ -68,3 +68,20 @@ Deno.test("reliability() looks at the members alone", () => {
   assertAlmostEquals(reliability([one, other], [0, 1]), 1);
   assert(reliability([one, other], [0, 1, 2, 3]) < 0);
 });
+
+Deno.test("ascending() is the runtime's own stable sort, whatever the scores", () =>
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.double({ noNaN: true })), {
+        maxLength: 70,
+      }),
+      (scores) => {
+        const expected = Array.from(scores.keys()).sort((a, b) =>
+          Math.sign(scores[a] - scores[b]) || a - b
+        );
+        // Infinity - Infinity is no number.
+        fc.pre(scores.filter((score) => Math.abs(score) === Infinity).length < 2);
+        assertEquals([...ascending(scores)], expected);
+      },
+    ),
+  ));
