@@ -12,11 +12,11 @@
  *
  * @module
  */
-import { ordinaryLimits } from "../core/engine/memory.ts";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { collect } from "../core/calibrate/collect.ts";
 import type { DomainWindows } from "../core/calibrate/types.ts";
+import { ordinaryLimits } from "../core/engine/memory.ts";
 import { openOnnxEngine } from "../core/engine/onnx.ts";
 import type { Engine } from "../core/engine/types.ts";
 import { openModel } from "../core/model/open.ts";

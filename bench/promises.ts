@@ -75,8 +75,7 @@ function pruning(name: string, on: readonly string[], options: Record<string, st
     ],
     start: (model, out, memory) => {
       const self = "no-self" in options ? false : undefined;
-      // deno-lint-ignore no-explicit-any -- The words are those of the options.
-      const words = options as any;
+      const words = options as Partial<Parameters<typeof prune>[0]>;
       return prune({ ...words, self, ...windows, model, out, memory, engine: nowhere });
     },
   };

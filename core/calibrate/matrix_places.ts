@@ -7,6 +7,7 @@ import { completeSafetensors, layOutSafetensors } from "../model/safetensors.ts"
 import { isView } from "../model/tensor_reader.ts";
 import type { Architecture, Structure, Tensor } from "../model/types.ts";
 import { STRUCTURES, unitCount } from "../model/units.ts";
+import type { GramPlace } from "./layer_sums.ts";
 import { statisticsContents } from "./store.ts";
 import type { DomainSums, KindStatistics, LayerStatistics, Statistics } from "./types.ts";
 
@@ -105,6 +106,16 @@ export async function completeStatistics(statistics: Statistics, path: string): 
 }
 
 /**
+ * The name that a domain's Gram matrix has in a file of statistics.
+ *
+ * @param place Whose it is
+ * @returns The name
+ */
+export function gramName({ layer, structure, domain }: GramPlace): string {
+  return `layers.${layer}.${structure}.${domain}.gram`;
+}
+
+/**
  * The Gram matrices of a layer.
  *
  * @param layer The layer's number in its file
@@ -120,7 +131,7 @@ export function layerMatrices(
     const { domains, heldOutGram } = statistics[structure];
     const prefix = `layers.${layer}.${structure}`;
     for (const [index, { gram }] of domains.entries()) {
-      if (gram !== undefined) matrices.set(`${prefix}.${index}.gram`, gram);
+      if (gram !== undefined) matrices.set(gramName({ layer, structure, domain: index }), gram);
     }
     if (heldOutGram !== undefined) matrices.set(`${prefix}.heldOutGram`, heldOutGram);
   }
@@ -145,7 +156,9 @@ export function withMatrices(
     const { domains, ...rest } = statistics[structure];
     return {
       ...rest,
-      domains: domains.map((sums, index) => withGram(sums, matrixOf(`${prefix}.${index}.gram`))),
+      domains: domains.map((sums, index) =>
+        withGram(sums, matrixOf(gramName({ layer, structure, domain: index })))
+      ),
       heldOutGram: matrixOf(`${prefix}.heldOutGram`),
     };
   };

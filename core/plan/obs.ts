@@ -90,7 +90,12 @@ export async function obsOrder(
   options: ObsOptions = {},
 ): Promise<RemovalOrder> {
   const n = checkSizes(weight, gram, units);
-  checkFirst(options.first ?? [], units.length);
+  const { first = [] } = options;
+  if (!areDifferent(first, units)) {
+    throw new PlanError(
+      `Cannot order units: those that go first, ${first.length} in all, are not different ones of ${units.length}`,
+    );
+  }
   const work = workOf(options);
   const { factor } = await choleskyDamped(gram, n, ridgeOf(gram, n, options), work);
   const inverse = await invertSymmetric(factor, n, work);
@@ -177,8 +182,7 @@ export async function errorsAlongOrder(
   options: ObsOptions = {},
 ): Promise<Pick<RemovalOrder, "plainError" | "refittedError">> {
   const n = checkSizes(weight, gram, units);
-  const seen = new Set(Array.from(order).filter((unit) => units[unit] !== undefined));
-  if (order.length !== units.length || seen.size !== units.length) {
+  if (order.length !== units.length || !areDifferent(order, units)) {
     throw new PlanError(
       `Cannot follow an order of ${order.length} units: it must name each of ${units.length} once`,
     );
@@ -254,12 +258,10 @@ function checkSizes(
   return n;
 }
 
-function checkFirst(first: ArrayLike<number>, units: number): void {
-  const different = new Set(Array.from(first).filter((unit) => unit >= 0 && unit < units));
-  if (different.size === first.length) return;
-  throw new PlanError(
-    `Cannot order units: those that go first, ${first.length} in all, are not different ones of ${units}`,
-  );
+/** Whether numbers are those of units, none of them twice. */
+function areDifferent(numbers: ArrayLike<number>, units: UnitChannels): boolean {
+  const known = Array.from(numbers).filter((unit) => units[unit] !== undefined);
+  return new Set(known).size === numbers.length;
 }
 
 function ridgeOf(gram: Float64Array, n: number, { ridge = defaultRidge }: ObsOptions): number {

@@ -10,7 +10,6 @@
  */
 import type { Pace } from "../linear/pace.ts";
 import { type AddProduct, type Multiply, part, transpose, whole } from "../linear/product.ts";
-
 import {
   copyColumns,
   diagonal,

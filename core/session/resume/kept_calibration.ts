@@ -4,7 +4,12 @@
  */
 import { join } from "@std/path";
 import type { GramPlace } from "../../calibrate/layer_sums.ts";
-import { layerMatrices, matrixPlaces, withMatrices } from "../../calibrate/matrix_places.ts";
+import {
+  gramName,
+  layerMatrices,
+  matrixPlaces,
+  withMatrices,
+} from "../../calibrate/matrix_places.ts";
 import { loadStatistics, saveStatistics } from "../../calibrate/store.ts";
 import type { DamageCurve, LayerStatistics, Statistics } from "../../calibrate/types.ts";
 import { joinWindows } from "../../engine/batches.ts";
@@ -172,8 +177,7 @@ export class KeptCalibration {
   async keepGram(place: GramPlace, gram: MemoryTensor): Promise<Tensor> {
     const file = this.#matrices;
     if (file === undefined) return gram;
-    const { layer, structure, domain } = place;
-    const name = `layers.${layer}.${structure}.${domain}.gram`;
+    const name = gramName(place);
     await this.#roomForLayer();
     this.#write([[name, gram]]);
     if (this.#domains * gram.data.byteLength <= this.#gramBytes) return gram;

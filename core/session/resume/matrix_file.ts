@@ -33,11 +33,6 @@ export class MatrixFile {
     return new MatrixFile(await Deno.realPath(path), places);
   }
 
-  /** Names of the matrices, in the order of the file. */
-  get names(): readonly string[] {
-    return [...this.#places.offsets.keys()];
-  }
-
   /**
    * A matrix in the file.
    *
