@@ -23,8 +23,12 @@ import { checksumInFile, checksumOf, MatrixFile } from "./matrix_file.ts";
 /** The file of a journal's folder that holds the matrices of finished layers, and becomes the file of statistics. */
 export const matrixFileName = "statistics";
 
-/** Layers whose records may be on their way to the disk while the next is summed: more are waited for. */
-const LAYERS_BEHIND = 3;
+/**
+ * Layers whose records may be on their way to the disk while the next is summed: more are waited for. A record takes a
+ * dozen steps, and as ONNX Runtime stops the event loop while a block runs, few of them are made in a layer's time.
+ * Records are small; the matrices before them are waited for by themselves.
+ */
+const LAYERS_BEHIND = 16;
 
 /** Numbers of all layers would add up; the journal keeps its files until the work is done. */
 const leftInFile = { leavesNumbers: true };
