@@ -29,8 +29,17 @@ export interface BlockLayout {
   readonly bits: 4 | 8;
 }
 
+/** The largest size of a number in int8, and of the sum of two neighbours, once rounded up. */
+const INT8_LARGEST = 127;
+
 /**
- * Rounds rows to int8: the largest of a row becomes ±127.
+ * Rounds rows to int8, so that neither a number nor the sum of two neighbours, the first and second of a row, the third
+ * and fourth and so on, goes past what products can take.
+ *
+ * Processors with AVX2 or AVX-512 but without VNNI multiply bytes from 0 to 255 by int8 and add two neighbouring
+ * products in 16 bits, which end at 32,767: past a sum of 128 the result is cut off, and ONNX Runtime gives wrong
+ * numbers without a word. Halving the range of all weights, as is usual, would prevent it too, and rounds twice as
+ * coarsely; two neighbours at the end of their range are rare, so that this costs less.
  *
  * @param rows `[rows, columns]`
  * @param columns Numbers in a row
@@ -42,15 +51,24 @@ export function toInt8(rows: Float32Array, columns: number): Int8Rows {
   const scales = new Float32Array(count);
   for (let row = 0; row < count; row++) {
     const from = row * columns;
-    let largest = 0;
-    for (let at = from; at < from + columns; at++) largest = Math.max(largest, Math.abs(rows[at]));
-    scales[row] = largest / 127;
+    scales[row] = largestWithNeighbour(rows, from, from + columns) / INT8_LARGEST;
     const inverse = scales[row] === 0 ? 0 : 1 / scales[row];
     for (let at = from; at < from + columns; at++) {
-      data[at] = Math.max(-127, Math.min(127, Math.round(rows[at] * inverse)));
+      const steps = Math.round(rows[at] * inverse);
+      data[at] = Math.max(-INT8_LARGEST, Math.min(INT8_LARGEST, steps));
     }
   }
   return { data, scales };
+}
+
+function largestWithNeighbour(rows: Float32Array, from: number, to: number): number {
+  let largest = 0;
+  for (let at = from; at < to; at += 2) {
+    const first = rows[at];
+    const second = at + 1 < to ? rows[at + 1] : 0;
+    largest = Math.max(largest, Math.abs(first), Math.abs(second), Math.abs(first + second));
+  }
+  return largest;
 }
 
 /**
