@@ -10,7 +10,6 @@ import { screenOf } from "../../tui/screens/screen.ts";
 import { fitLine, type Line, lineWidth } from "../../tui/screens/spans.ts";
 import type { View } from "../../tui/screens/view.ts";
 import { wizardScreen } from "../../tui/screens/wizard_screen.ts";
-import { leastProcessorTime } from "../helpers/time.ts";
 import { readyState, viewOf } from "./live_samples.ts";
 
 const sizes = [[80, 24], [120, 40], [200, 60]] as const;
@@ -155,39 +154,5 @@ Deno.test("wizardScreen() shows what was answered and what is typed", () => {
   const text = drawn(wizardScreen(state, 80, 24), 80, 24);
   for (const part of ["Which model?  The embedded model", "2 of 3", "Folder: ~/texts"]) {
     assert(text.includes(part), part);
-  }
-});
-
-Deno.test("A key on 32 layers of 11,008 neurons is answered within 50 ms", async () => {
-  const { largeModel, largeStatistics } = await import("../helpers/large-statistics.ts");
-  const { Planner } = await import("../../core/session/live/planner.ts");
-  const { tradeoffRows } = await import("../../core/session/live/rows.ts");
-  const model = largeModel();
-  const planner = new Planner(model, largeStatistics(model));
-  const live = { ...ready, baseline: undefined };
-  const answer = (sparsity: number, shape: "uniform" | "adaptive") => {
-    const request = {
-      ...live.request!,
-      protectedLayers: undefined,
-      layerBudgets: undefined,
-      shape,
-      sparsity,
-    };
-    const plan = planner.plan(request);
-    const rows = tradeoffRows({
-      request,
-      texts: live.texts,
-      domains: planner.domains,
-      dense: { parameters: model.parameters, bytes: model.bytes },
-      measured: () => undefined,
-      outlook: (wanted) => planner.known(wanted),
-    });
-    drawn(linesOf(viewOf({ ...live, request, plan, rows }, 120, 40)), 120, 40);
-  };
-  await planner.prepare(live.request!);
-  for (const shape of ["uniform", "adaptive"] as const) {
-    const keys = Array.from({ length: 12 }, (_, at) => () => answer((31 + at) / 100, shape));
-    const milliseconds = leastProcessorTime(keys);
-    assert(milliseconds < 50, `${shape}: ${milliseconds} ms`);
   }
 });
