@@ -41,7 +41,13 @@ export class LocalRunner implements TaskRunner {
     });
   }
 
-  close(): void {}
+  async close(): Promise<void> {
+    await this.#tasks.close(null, {
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      onEvent: () => {},
+    });
+  }
 }
 
 /** What a test of a session has at hand. */

@@ -38,11 +38,14 @@ export interface TaskRunner {
     watch?: TaskWatch,
   ): Promise<WorkerTasks[Name]["result"]>;
   /** Ends what runs. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** What the host needs of a worker. */
 export type WorkerLike = Pick<Worker, "postMessage" | "terminate" | "addEventListener">;
+
+/** How long a worker may take to end by itself: the block in hand is finished first. */
+const graceMilliseconds = 2000;
 
 interface Pending {
   readonly resolve: (result: never) => void;
@@ -54,6 +57,7 @@ interface Pending {
 /** Runs tasks in a worker. One that dies fails its tasks and is replaced by another that opens the same model. */
 export class WorkerHost implements TaskRunner {
   readonly #start: () => WorkerLike;
+  readonly #graceMilliseconds: number;
   readonly #pending = new Map<number, Pending>();
   #worker: WorkerLike | undefined;
   #opened: OpenTask | undefined;
@@ -64,9 +68,11 @@ export class WorkerHost implements TaskRunner {
    * Starts no worker yet.
    *
    * @param start Starts one; by default that of this module's folder
+   * @param grace How long one may take to end by itself, in milliseconds
    */
-  constructor(start: () => WorkerLike = startWorker) {
+  constructor(start: () => WorkerLike = startWorker, grace: number = graceMilliseconds) {
     this.#start = start;
+    this.#graceMilliseconds = grace;
   }
 
   /** See {@linkcode TaskRunner.run}. */
@@ -85,12 +91,25 @@ export class WorkerHost implements TaskRunner {
     return result;
   }
 
-  /** Ends the worker at once. */
-  close(): void {
+  /**
+   * Cancels what runs and ends the worker, once it has given back what its engine holds: a thread that is taken away
+   * while ONNX Runtime works in it has crashed the process. One that does not answer is ended all the same.
+   */
+  async close(): Promise<void> {
+    if (this.#closed) return;
     this.#closed = true;
-    this.#worker?.terminate();
-    this.#worker = undefined;
+    const worker = this.#worker;
+    for (const id of this.#pending.keys()) worker?.postMessage({ type: "cancel", id });
     this.#failAll(new errors.CancelledError("The session was closed"));
+    if (worker === undefined) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const grace = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#graceMilliseconds);
+    });
+    await Promise.race([this.#send("close", null).catch(() => undefined), grace]);
+    clearTimeout(timer);
+    worker.terminate();
+    this.#worker = undefined;
   }
 
   #send<Name extends TaskName>(

@@ -83,6 +83,8 @@ export interface WorkerTasks {
     readonly options: SampleTask;
     readonly result: { readonly dense: string; readonly pruned: string };
   };
+  /** Gives back what the engine holds: the last task of a worker. */
+  readonly close: { readonly options: null; readonly result: null };
   /** Prunes and writes, as `gprune prune` does. */
   readonly write: {
     readonly options: Omit<PruneOptions, "signal" | "onProgress" | "onEvent">;

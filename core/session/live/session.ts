@@ -294,7 +294,7 @@ export class LiveSession {
     this.#listeners.clear();
     this.#tradeoff?.close();
     this.#preparing?.abort();
-    this.#runner.close();
+    await this.#runner.close();
     if (this.#temporary !== undefined) {
       await Deno.remove(this.#temporary, { recursive: true }).catch(() => undefined);
     }

@@ -92,6 +92,10 @@ export function createTasks(): Tasks {
       const pruned = await continuePrompt(engine, smaller, { ...settings, onText: say("pruned") });
       return { dense, pruned };
     },
+    close: async () => {
+      await worker.close();
+      return null;
+    },
     write: (options, context) =>
       prune({
         ...options,
@@ -144,6 +148,11 @@ class Workbench {
     this.#opened = { engine, model };
     this.#temporary = temporary;
     return { engine: engine.name, device: engine.device };
+  }
+
+  async close(): Promise<void> {
+    await this.#opened?.engine.close();
+    this.#opened = undefined;
   }
 
   async evaluate(

@@ -31,19 +31,49 @@ Deno.test("WorkerHost reports a worker that died and goes on with another on the
     await host.run("dense", evaluation);
     assertEquals(started, 3);
   } finally {
-    host.close();
+    await host.close();
   }
 });
 
-Deno.test("WorkerHost.close() ends what runs", async () => {
+Deno.test("WorkerHost.close() ends what runs, and a worker that does not answer", async () => {
+  const told: unknown[] = [];
+  let terminated = 0;
   const host = new WorkerHost(() => ({
-    postMessage: () => {},
-    terminate: () => {},
+    postMessage: ({ type, id, task }: { type: string; id: number; task?: string }) => {
+      told.push([type, task ?? id]);
+    },
+    terminate: () => terminated++,
     addEventListener: () => {},
-  }));
+  }), 1);
   const running = host.run("dense", { seqLen: 8 });
-  host.close();
+  const closed = host.close();
   await assertRejects(() => running, CancelledError);
+  await closed;
+  await host.close();
+  assertEquals(told, [["start", "dense"], ["cancel", 0], ["start", "close"]]);
+  assertEquals(terminated, 1);
+});
+
+Deno.test("WorkerHost.close() waits for the worker's own end", async () => {
+  let ended = false;
+  const listeners: ((event: MessageEvent) => void)[] = [];
+  const host = new WorkerHost(() => ({
+    postMessage: ({ id, task }: { id: number; task: string }) => {
+      if (task !== "close") return;
+      setTimeout(() => {
+        ended = true;
+        const data = { type: "done", id, result: null };
+        listeners.forEach((listener) => listener(new MessageEvent("message", { data })));
+      }, 20);
+    },
+    terminate: () => assert(ended),
+    addEventListener: (type: string, listener: unknown) => {
+      if (type === "message") listeners.push(listener as (event: MessageEvent) => void);
+    },
+  }), 60_000);
+  const running = host.run("dense", { seqLen: 8 });
+  await Promise.all([host.close(), assertRejects(() => running, CancelledError)]);
+  assert(ended);
 });
 
 Deno.test({
@@ -74,7 +104,7 @@ Deno.test({
       controller.abort();
       await assertRejects(() => cancelled, CancelledError);
     } finally {
-      host.close();
+      await host.close();
       await Deno.remove(temporary, { recursive: true });
     }
   },
