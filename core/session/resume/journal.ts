@@ -302,12 +302,16 @@ async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
   await placeDurably(path, (part) => Deno.writeFile(part, bytes));
 }
 
+/**
+ * What takes no time is not waited for: while the engine runs a block, the event loop stands still, and every step that
+ * is waited for takes at least as long as the block in hand.
+ */
 async function placeDurably(path: string, write: (part: string) => Promise<void>): Promise<void> {
   const part = `${path}.part`;
   try {
     await write(part);
     await syncPath(part);
-    await Deno.rename(part, path);
+    Deno.renameSync(part, path);
     // Where folders cannot be opened (Windows), a rename is as durable as it gets.
     await syncPath(dirname(path)).catch(() => undefined);
   } catch (error) {
@@ -318,7 +322,7 @@ async function placeDurably(path: string, write: (part: string) => Promise<void>
 
 async function syncPath(path: string): Promise<void> {
   // Windows forces to the disk only what is open for writing; folders can be opened for reading alone.
-  const { isFile } = await Deno.stat(path);
-  using file = await Deno.open(path, { read: true, write: isFile });
+  const { isFile } = Deno.statSync(path);
+  using file = Deno.openSync(path, { read: true, write: isFile });
   await file.sync();
 }
