@@ -2,7 +2,7 @@
  * Commands that do again what was chosen in a session.
  * @module
  */
-import type { LiveOptions } from "../core/session/live/session.ts";
+import type { LiveOptions } from "../core/session/live/options.ts";
 import type { LayerShape } from "../core/model/types.ts";
 import { resolveRequest } from "../core/plan/request.ts";
 import type { PlanRequest } from "../core/plan/types.ts";

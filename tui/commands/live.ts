@@ -3,7 +3,7 @@
  * @module
  */
 import { GpruneError } from "../../core/errors.ts";
-import type { LiveOptions } from "../../core/session/live/session.ts";
+import type { LiveOptions } from "../../core/session/live/options.ts";
 import type { LiveStart } from "../live/start.ts";
 import { type CommandContext, InterruptedError, pathsOf, type Program } from "../context.ts";
 import * as group from "../option_groups.ts";

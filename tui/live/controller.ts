@@ -2,11 +2,8 @@
  * Between keys, session and screen: it takes keys in, has the session do what they ask for, and says what to draw.
  * @module
  */
-import {
-  type LiveOptions,
-  type LiveSession,
-  sessionBaselines,
-} from "../../core/session/live/session.ts";
+import { type LiveOptions, sessionBaselines } from "../../core/session/live/options.ts";
+import type { LiveSession } from "../../core/session/live/session.ts";
 import type { LiveState } from "../../core/session/live/state.ts";
 import type { Stage } from "../../core/progress.ts";
 import {

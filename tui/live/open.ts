@@ -4,7 +4,8 @@
  */
 import { recentModels, sessionsFolder } from "../../core/session/live/folder.ts";
 import { WorkerHost } from "../../core/session/live/host.ts";
-import { type LiveOptions, LiveSession } from "../../core/session/live/session.ts";
+import type { LiveOptions } from "../../core/session/live/options.ts";
+import { LiveSession } from "../../core/session/live/session.ts";
 import { textsIn } from "../../core/session/live/texts.ts";
 import { type CommandContext, pathsOf } from "../context.ts";
 import { runApp } from "./app.tsx";

@@ -10,7 +10,7 @@ import type { Progress } from "../../progress.ts";
 import { calibrationDomains, windowLength } from "../../text/texts.ts";
 import { type SessionFolder, sessionFolder } from "./folder.ts";
 import type { CalibrateTask } from "./protocol.ts";
-import type { LiveOptions } from "./session.ts";
+import type { LiveOptions } from "./options.ts";
 import type { CalibrationState } from "./state.ts";
 
 /** A calibration that can be found or done. */

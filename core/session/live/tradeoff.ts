@@ -5,13 +5,14 @@
 import type { Model } from "../../model/types.ts";
 import { resolveRequest } from "../../plan/request.ts";
 import type { PlanRequest } from "../../plan/types.ts";
+import type { Board } from "./board.ts";
 import type { Measured, MeasurementStore } from "./folder.ts";
 import type { TaskRunner } from "./host.ts";
 import { Measuring } from "./measuring.ts";
 import type { Planner } from "./planner.ts";
 import type { EvaluationTask } from "./protocol.ts";
 import { candidates, type RowSource, rowSparsities, tradeoffRows } from "./rows.ts";
-import type { Activity, LiveState } from "./state.ts";
+import type { Activity } from "./state.ts";
 
 /** What the trade-off works with. */
 export interface TradeoffNeeds {
@@ -26,10 +27,9 @@ export interface TradeoffNeeds {
   readonly chosen: () => PlanRequest;
   /** Whether nothing may be measured now. */
   readonly isBusy: () => boolean;
-  readonly state: () => LiveState;
-  readonly set: (part: Partial<LiveState>) => void;
+  /** Where rows are shown. */
+  readonly board: Board;
   readonly onActivity: (activity: Activity | undefined) => void;
-  readonly note: (message: string, isError: boolean) => void;
 }
 
 /** Keeps rows and measurements. */
@@ -59,7 +59,7 @@ export class Tradeoff {
         await planner.prepare(request, { signal });
         return planner.plan(request);
       },
-      byItself: () => needs.state().measuresByItself,
+      byItself: () => needs.board.state.measuresByItself,
       isBusy: needs.isBusy,
       onActivity: needs.onActivity,
       onDense: (found) => this.#tookDense(found),
@@ -67,13 +67,13 @@ export class Tradeoff {
         store.set(JSON.stringify(request), found);
         this.refresh();
       },
-      onError: (error) => needs.note(error.message, true),
+      onError: (error) => needs.board.note(error.message, true),
     });
   }
 
   /** Makes the rows from what is known now. */
   refresh(): void {
-    this.#needs.set({ rows: tradeoffRows(this.#rowSource()) });
+    this.#needs.board.set({ rows: tradeoffRows(this.#rowSource()) });
   }
 
   /**
@@ -108,17 +108,17 @@ export class Tradeoff {
   }
 
   #tookDense(found: Measured): void {
-    const { store, state, set } = this.#needs;
+    const { store, board } = this.#needs;
     store.set("dense", found);
     const { perplexity, tokensPerSecond } = found;
-    const texts = state().texts.map((text, index) => ({ ...text, dense: perplexity[index] }));
-    set({ texts, denseTokensPerSecond: tokensPerSecond });
+    const texts = board.state.texts.map((text, index) => ({ ...text, dense: perplexity[index] }));
+    board.set({ texts, denseTokensPerSecond: tokensPerSecond });
     this.refresh();
   }
 
   #rowSource(): RowSource {
-    const { planner, store, model, state, chosen } = this.#needs;
-    const { baseline, denseTokensPerSecond, texts } = state();
+    const { planner, store, model, board, chosen } = this.#needs;
+    const { baseline, denseTokensPerSecond, texts } = board.state;
     const request = chosen();
     const { structures, seed } = request;
     const { layers } = model.architecture;
