@@ -144,18 +144,17 @@ class WaitingSums {
     const sums = this.#sums ?? empty(this.#shape.channels, this.#shape.crossLength);
     this.#sums = undefined;
     if (this.#parked === undefined) return sums;
-    this.#file!.read(`${this.#name}.gram`, sums.gram.numbers);
-    this.#file!.read(`${this.#name}.cross`, sums.cross);
+    numbersOf(sums).forEach((numbers, index) => this.#file!.read(this.#name + index, numbers));
     return { ...sums, ...this.#parked };
   }
 
   #leave(sums: Sums): void {
-    if (this.#file === undefined) {
+    const file = this.#file;
+    if (file === undefined) {
       this.#sums = sums;
       return;
     }
-    this.#file.write(`${this.#name}.gram`, sums.gram.numbers);
-    this.#file.write(`${this.#name}.cross`, sums.cross);
+    numbersOf(sums).forEach((numbers, index) => file.write(this.#name + index, numbers));
     this.#parked = { targetEnergy: sums.targetEnergy };
     sums.gram.discard();
     discard(sums.cross);
@@ -164,10 +163,14 @@ class WaitingSums {
 
 function empty(channels: number, crossLength: number): Sums {
   return {
-    gram: new SymmetricSum(channels),
+    gram: SymmetricSum.zero(channels),
     cross: new Float64Array(crossLength),
     targetEnergy: 0,
   };
+}
+
+function numbersOf({ gram, cross }: Sums): readonly Float64Array<ArrayBuffer>[] {
+  return [...gram.numbers, cross];
 }
 
 /** The memory goes over to the result. */

@@ -51,8 +51,7 @@ export class SumAccumulator {
       this.#first = more;
       return;
     }
-    const gram = this.#gram ??= SymmetricSum.from(this.#first!, this.#channels);
-    discard(this.#first);
+    const gram = this.#gram ??= sumTaking(this.#first!, this.#channels);
     this.#first = undefined;
     gram.add(more);
     discard(more);
@@ -108,6 +107,15 @@ export async function mergeSums(a: DomainSums, b: DomainSums): Promise<DomainSum
     sumOfSquares: added(a.sumOfSquares, b.sumOfSquares),
     gram,
   };
+}
+
+function sumTaking(gram: Float32Array, channels: number): SymmetricSum {
+  // A view of more, which others may look at, is not taken over.
+  const isOwn = gram.buffer instanceof ArrayBuffer && gram.byteLength === gram.buffer.byteLength;
+  return SymmetricSum.taking(
+    isOwn ? gram as Float32Array<ArrayBuffer> : new Float32Array(gram),
+    channels,
+  );
 }
 
 function added<T extends Float32Array | Float64Array>(a: T, b: T): T {

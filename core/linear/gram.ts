@@ -101,7 +101,7 @@ export class GramBalance {
 
   #several(): SymmetricSum {
     if (this.#balanced !== undefined) return this.#balanced;
-    const balanced = this.#balanced = new SymmetricSum(this.#n);
+    const balanced = this.#balanced = SymmetricSum.zero(this.#n);
     addScaled(balanced, this.#first!);
     this.#first = undefined;
     return balanced;
