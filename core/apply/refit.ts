@@ -103,9 +103,9 @@ export async function refitLayer(task: RefitTask): Promise<RefittedProjection> {
     weight: take(task.weight, sizes.n, range(sizes.m), task.kept),
     bias: task.bias === undefined ? undefined : Float64Array.from(task.bias),
   };
-  const whole = new Float64Array(task.weight);
-  const energy = await outputEnergy(whole, sizes.m, heldOut, work);
-  discard(whole);
+  const dense = new Float64Array(task.weight);
+  const energy = await outputEnergy(dense, sizes.m, heldOut, work);
+  discard(dense);
   const share = (error: number) => energy > 0 ? Math.max(0, error) / energy : 0;
   const lost = take(task.weight, sizes.n, range(sizes.m), sizes.gone);
   const plainError = share(await lostEnergy(lost, sizes, heldOut, work));
@@ -251,12 +251,14 @@ async function candidateError(
   moments: JudgingMoments,
   work: RefitWork,
 ): Promise<number> {
-  const change = Float64Array.from(task.weight);
+  const change = new Float64Array(task.weight);
   for (let row = 0, at = 0; row < m; row++) {
     for (const channel of task.kept) change[row * n + channel] -= weight[at++];
   }
   const offset = bias?.map((value, i) => (task.bias?.[i] ?? 0) - value);
-  return await outputEnergy(change, m, moments, work, offset);
+  const energy = await outputEnergy(change, m, moments, work, offset);
+  discard(change);
+  return energy;
 }
 
 /** E‖W_P x_P‖² of the channels P that have gone. */

@@ -55,6 +55,8 @@ export async function refitOne(
     .find(({ role }) => role === roles.weight)?.size ?? 1;
   const bias = tensors.get(roles.bias);
   const { refit, multiply, signal } = options;
+  const lsq = refit === "lsq";
+  const moments = await inputMoments(kind.domains, options.domainWeights, { gram: lsq });
   const heldOut = await heldOutMoments(kind);
   const result = await refitLayer({
     layer,
@@ -63,12 +65,13 @@ export async function refitOne(
     weight: await readTensor(tensors.get(roles.weight)!),
     bias: bias === undefined ? undefined : await readTensor(bias),
     kept: channelsOf(keptUnits(plan, structure), size),
-    moments: await inputMoments(kind.domains, options.domainWeights, { gram: refit === "lsq" }),
+    moments,
     heldOut,
     usesUp: true,
     multiply,
     signal,
   });
+  discard(moments.gram);
   // One in memory is the statistics' own.
   if (kind.heldOutGram === undefined || isView(kind.heldOutGram)) discard(heldOut.gram);
   return result;
