@@ -18,7 +18,8 @@ const WORTH_A_CALL = 128;
  * libraries rearrange, is the small one. Nor are large operands copied whole where their rows have gaps.
  *
  * @param multiply Makes products; {@linkcode addProduct} itself does it all if absent
- * @param largestCopy Numbers of an operand that are copied at a time, at most, unless a stripe's rows are longer
+ * @param largestCopy Numbers of an operand or of a product that are in memory at a time, at most, unless those of the
+ * fewest columns are more
  * @returns target += factor · left · rightᵀ; of the target's part above the diagonal nothing is changed where only the
  * lower half is asked for
  */
@@ -27,10 +28,11 @@ export function addingWith(multiply?: Multiply, largestCopy: number = LARGEST_CO
   // New arrays cost about as much as the copies and additions: their pages are cleared first.
   const [lendProduct, lendLeft, lendRight] = [lender(), lender(), lender()];
   return async (target, left, right, { factor = 1, lowerOnly = false, pace } = {}) => {
-    const atOnce = Math.min(right.rows, Math.max(LEAST_COLUMNS, Math.ceil(right.rows / PIECES)));
     const rowsAtOnce = left.stride === left.columns
       ? left.rows
       : Math.max(LEAST_COLUMNS, Math.floor(largestCopy / left.columns));
+    const perRow = Math.floor(largestCopy / Math.min(rowsAtOnce, left.rows));
+    const atOnce = Math.max(LEAST_COLUMNS, Math.min(perRow, Math.ceil(right.rows / PIECES)));
     for (let top = 0; top < left.rows; top += rowsAtOnce) {
       const bottom = Math.min(top + rowsAtOnce, left.rows);
       const tightLeft = tight(rowsOf(left, top, bottom), lendLeft);
