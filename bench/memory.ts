@@ -5,6 +5,7 @@
  * ```sh
  * deno run -A bench/memory.ts                     # 3 B and 6 B parameters, 3 GB: some 40 GB of disk for a while
  * deno run -A bench/memory.ts --size small --memory 700MB --out /tmp/memory.md
+ * deno run -A bench/memory.ts --layers 2 --depths 1 --samples 4 --seq-len 128 --options= --exports= --out /tmp/memory.md
  * ```
  * @module
  */
@@ -17,6 +18,8 @@ const { values: flags } = parseArgs({
   options: {
     size: { type: "string", default: "large" },
     memory: { type: "string", default: "3GB" },
+    // In place of the layers that the size has.
+    layers: { type: "string" },
     depths: { type: "string", default: "1,2" },
     samples: { type: "string", default: "4" },
     "seq-len": { type: "string", default: "64" },
@@ -115,8 +118,8 @@ const base = flags.folder ?? await Deno.makeTempDir({ prefix: "gprune-memory-" }
 const results: Measured[] = [];
 for (const times of flags.depths.split(",").map(Number)) {
   const shape = shapes[flags.size];
-  const folder = join(base, `x${times}`);
-  results.push(...await measureDepth(folder, { ...shape, layers: times * shape.layers }));
+  const layers = times * Number(flags.layers ?? shape.layers);
+  results.push(...await measureDepth(join(base, `x${times}`), { ...shape, layers }));
 }
 await Deno.remove(base, { recursive: true }).catch(() => undefined);
 const { hidden, ffnWidth, queryHeads, keyValueHeads, headSize, vocabulary } = shapes[flags.size];

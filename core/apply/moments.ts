@@ -15,7 +15,7 @@ import { domainWeights, selfDomain } from "../plan/weights.ts";
  * counts w_d / t_d with t_d = trace(G_d) / n.
  */
 export interface InputMoments {
-  /** Σ_d w_d / t_d · E_d x xᵀ, `[n, n]`; absent where no Gram matrices were taken. */
+  /** Σ_d w_d / t_d · E_d x xᵀ, symmetric, `[n, n]`; absent where no Gram matrices were taken. */
   readonly gram?: Float64Array;
   /** Its diagonal, `[n]`. */
   readonly meanSquare: Float64Array;
@@ -26,6 +26,12 @@ export interface InputMoments {
   /** Tokens of the domains that count. */
   readonly tokens: number;
 }
+
+/** Moments that are only looked at: the Gram matrix may be in the precision in which it is stored. */
+export type JudgingMoments = Omit<InputMoments, "gram"> & {
+  /** As {@linkcode InputMoments.gram}. */
+  readonly gram?: Float32Array | Float64Array;
+};
 
 /**
  * Brings domains together.
@@ -88,7 +94,7 @@ export async function inputMoments(
  * @returns The moments; without a Gram matrix where none was taken
  * @throws {StatisticsError} if no domain has any activation
  */
-export async function heldOutMoments(kind: KindStatistics): Promise<InputMoments> {
+export async function heldOutMoments(kind: KindStatistics): Promise<JudgingMoments> {
   const alike = kind.domains.map(() => 1);
   const hasGram = kind.domains.every(({ gram }) => gram !== undefined);
   const { heldOutGram } = kind;
@@ -96,9 +102,8 @@ export async function heldOutMoments(kind: KindStatistics): Promise<InputMoments
     return await inputMoments(kind.domains, alike, { gram: hasGram });
   }
   const moments = await inputMoments(kind.domains, alike, { gram: false });
-  const numbers = await readTensor(heldOutGram);
-  const gram = new Float64Array(numbers);
-  if (isView(heldOutGram)) discard(numbers);
+  // As it is stored: it is only looked at, and would take twice the memory in double precision.
+  const gram = await readTensor(heldOutGram);
   const n = moments.mean.length;
   return { ...moments, gram, meanSquare: moments.mean.map((_, j) => gram[j * (n + 1)]) };
 }

@@ -8,12 +8,14 @@
 import { StatisticsError } from "../errors.ts";
 import type { RefitRow } from "../evaluate/report.ts";
 import { addingWith } from "../linear/adding.ts";
-import { choleskyDamped, solveCholesky } from "../linear/cholesky.ts";
+import { factorDamped, solveInPlace } from "../linear/cholesky.ts";
+import { discard } from "../linear/discard.ts";
 import { makePace, type Pace } from "../linear/pace.ts";
 import {
   type AddProduct,
   type Multiply,
   multiplyTransposed,
+  part,
   take,
   transpose,
   whole,
@@ -21,10 +23,13 @@ import {
 import type { Structure } from "../model/types.ts";
 import { defaultRidge } from "../plan/obs.ts";
 import type { Refit } from "../plan/types.ts";
-import type { InputMoments } from "./moments.ts";
+import type { InputMoments, JudgingMoments } from "./moments.ts";
 
 /** Fewer tokens than this for each channel that stays, and least squares would fit noise. */
 export const leastTokensPerChannel = 4;
+
+/** Stripes that a product as large as a Gram matrix is made in, and the least columns of one. */
+const STRIPES = 8, LEAST_COLUMNS = 128;
 
 /** What {@linkcode refitLayer} needs. */
 export interface RefitTask {
@@ -43,7 +48,12 @@ export interface RefitTask {
   /** What to fit; with a Gram matrix for `lsq`. */
   readonly moments: InputMoments;
   /** What to judge the fit on; the same as `moments` if absent. */
-  readonly heldOut?: InputMoments;
+  readonly heldOut?: JudgingMoments;
+  /**
+   * Whether the Gram matrix to fit may be used up, which saves memory for a copy of most of it. Default false; without
+   * effect where there is nothing else to judge on.
+   */
+  readonly usesUp?: boolean;
   /** λ, the ridge as a share of the mean of the Gram matrix' diagonal. Default 1e-2. */
   readonly ridge?: number;
   /** What makes products. Default: this program's own code. */
@@ -93,12 +103,13 @@ export async function refitLayer(task: RefitTask): Promise<RefittedProjection> {
     weight: take(task.weight, sizes.n, range(sizes.m), task.kept),
     bias: task.bias === undefined ? undefined : Float64Array.from(task.bias),
   };
-  const energy = await outputEnergy(Float64Array.from(task.weight), sizes.m, heldOut, work);
+  const dense = new Float64Array(task.weight);
+  const energy = await outputEnergy(dense, sizes.m, heldOut, work);
+  discard(dense);
   const share = (error: number) => energy > 0 ? Math.max(0, error) / energy : 0;
   const lost = take(task.weight, sizes.n, range(sizes.m), sizes.gone);
-  const plainError = share(
-    await outputEnergy(lost, sizes.m, momentsAmong(heldOut, sizes.gone), work),
-  );
+  const plainError = share(await lostEnergy(lost, sizes, heldOut, work));
+  discard(lost);
   const row = (done: Refit, refittedError: number, fallback?: string): RefitRow => ({
     layer,
     structure,
@@ -175,25 +186,41 @@ async function leastSquares(
   work: RefitWork,
 ): Promise<Candidate> {
   const { kept, moments, ridge = defaultRidge } = task;
-  const gram = moments.gram ?? new Float64Array(n * n);
+  const gram = moments.gram!;
   let damping = 0;
   for (let j = 0; j < n; j++) damping += ridge * gram[j * (n + 1)] / n;
   const between = take(gram, n, kept, gone);
-  const own = take(gram, n, kept, kept);
+  const usesUp = task.usesUp === true && task.heldOut !== undefined;
+  const own = usesUp ? takeInPlace(gram, n, kept) : take(gram, n, kept, kept);
   if (plain.bias !== undefined) {
     centre(between, moments, kept, gone);
     centre(own, moments, kept, kept);
   }
   const lost = whole(take(task.weight, n, range(m), gone), m, gone.length);
   const right = whole(between, kept.length, gone.length);
-  const target = await work.multiply(lost, right, work.pace);
-  const { factor } = await choleskyDamped(own, kept.length, damping, work);
-  const weight = await solveCholesky(factor, kept.length, target, m, work);
+  const weight = await work.multiply(lost, right, work.pace);
+  discard(lost.data, between);
+  await factorDamped(own, kept.length, damping, work);
+  await solveInPlace(own, kept.length, weight, m, work);
+  discard(usesUp ? gram : own);
   for (let index = 0; index < weight.length; index++) weight[index] += plain.weight[index];
   if (plain.bias === undefined) return { weight };
   const dense = timesVector(task.weight, m, moments.mean);
   const now = timesVector(weight, m, kept.map((channel) => moments.mean[channel]));
   return { weight, bias: plain.bias.map((value, i) => value + dense[i] - now[i]) };
+}
+
+/** Some rows, and the same columns, of a matrix, moved to its beginning; what else there was is lost. */
+function takeInPlace(matrix: Float64Array, stride: number, kept: readonly number[]): Float64Array {
+  let to = 0;
+  // They ascend: nothing is overwritten that is still to be moved.
+  for (let row = 0; row < kept.length; row++) {
+    const start = kept[row] * stride;
+    for (let column = 0; column < kept.length; column++) {
+      matrix[to++] = matrix[start + kept[column]];
+    }
+  }
+  return matrix.subarray(0, to);
 }
 
 /** From second moments to covariances: − mass · μ μᵀ. */
@@ -221,74 +248,123 @@ async function candidateError(
   task: RefitTask,
   { m, n }: Sizes,
   { weight, bias }: Candidate,
-  moments: InputMoments,
+  moments: JudgingMoments,
   work: RefitWork,
 ): Promise<number> {
-  const change = Float64Array.from(task.weight);
+  const change = new Float64Array(task.weight);
   for (let row = 0, at = 0; row < m; row++) {
     for (const channel of task.kept) change[row * n + channel] -= weight[at++];
   }
   const offset = bias?.map((value, i) => (task.bias?.[i] ?? 0) - value);
-  return await outputEnergy(change, m, moments, work, offset);
+  const energy = await outputEnergy(change, m, moments, work, offset);
+  discard(change);
+  return energy;
 }
 
-/** The moments of some channels alone. */
-function momentsAmong(moments: InputMoments, channels: readonly number[]): InputMoments {
-  const pick = (values: Float64Array) => Float64Array.from(channels, (channel) => values[channel]);
-  const { gram, mean, meanSquare } = moments;
-  return {
+/** E‖W_P x_P‖² of the channels P that have gone. */
+async function lostEnergy(
+  lost: Float64Array,
+  { m, gone }: Sizes,
+  moments: JudgingMoments,
+  work: RefitWork,
+): Promise<number> {
+  if (moments.gram !== undefined) return await quadraticEnergy(lost, m, moments, work, gone);
+  const pick = (values: Float64Array) => Float64Array.from(gone, (channel) => values[channel]);
+  const { mean, meanSquare } = moments;
+  return uncorrelatedEnergy(lost, m, {
     ...moments,
-    gram: gram && take(gram, mean.length, channels, channels),
     mean: pick(mean),
     meanSquare: pick(meanSquare),
-  };
+  });
 }
 
 /** E‖A x + δ‖² = tr(A G Aᵀ) + 2 mass · δᵀAμ + mass · ‖δ‖². */
 async function outputEnergy(
   matrix: Float64Array,
   m: number,
-  moments: InputMoments,
+  moments: JudgingMoments,
   work: RefitWork,
   offset?: Float64Array,
 ): Promise<number> {
   const { mean, mass } = moments;
   let energy = moments.gram === undefined
     ? uncorrelatedEnergy(matrix, m, moments)
-    : await quadraticEnergy(matrix, m, moments.gram, work);
+    : await quadraticEnergy(matrix, m, moments, work);
   if (offset === undefined) return energy;
   const means = timesVector(matrix, m, mean);
   for (let i = 0; i < m; i++) energy += mass * offset[i] * (2 * means[i] + offset[i]);
   return energy;
 }
 
-/** tr(A G Aᵀ) as the sum of (AᵀA) ∘ G, of which one half is enough. */
+/**
+ * tr(A G Aᵀ) as the sum of (AᵀA) ∘ G, of which one half is enough: a stripe of columns at a time, so that it is never
+ * whole. The columns of A are those of some channels, of all by default.
+ */
 async function quadraticEnergy(
   matrix: Float64Array,
   m: number,
-  gram: Float64Array,
-  { add, pace }: RefitWork,
+  { gram, mean }: JudgingMoments,
+  { multiply, pace }: RefitWork,
+  channels: readonly number[] = range(mean.length),
 ): Promise<number> {
-  const n = matrix.length / m;
-  const columns = whole(transpose(matrix, m, n), n, m);
-  const products = new Float64Array(n * n);
-  await add(whole(products, n, n), columns, columns, { lowerOnly: true, pace });
-  let energy = 0;
-  for (let row = 0; row < n; row++) {
-    let sum = 0;
-    for (let column = 0; column < row; column++) {
-      sum += products[row * n + column] * gram[row * n + column];
-    }
-    energy += 2 * sum + products[row * (n + 1)] * gram[row * (n + 1)];
+  const n = channels.length;
+  const columns = transpose(matrix, m, n);
+  const atOnce = Math.max(LEAST_COLUMNS, Math.ceil(n / STRIPES));
+  const sums = new Float64Array(n);
+  const diagonal = new Float64Array(n);
+  for (let first = 0; first < n; first += atOnce) {
+    const end = Math.min(first + atOnce, n);
+    const products = await multiply(
+      part(columns, m, [first, n], [0, m]),
+      part(columns, m, [first, end], [0, m]),
+      pace,
+    );
+    addShared(
+      { products, gram: gram!, stride: mean.length, channels },
+      [first, end],
+      sums,
+      diagonal,
+    );
+    discard(products);
   }
+  discard(columns);
+  let energy = 0;
+  for (let row = 0; row < n; row++) energy += 2 * sums[row] + diagonal[row];
   return energy;
+}
+
+/** A stripe of AᵀA, from its diagonal on, and the matrix that it is multiplied with. */
+interface Stripe {
+  readonly products: Float64Array;
+  readonly gram: Float32Array | Float64Array;
+  readonly stride: number;
+  readonly channels: readonly number[];
+}
+
+/** Adds what lies below the diagonal of (AᵀA) ∘ G, row by row, and takes what lies on it. */
+function addShared(
+  { products, gram, stride, channels }: Stripe,
+  [first, end]: readonly [number, number],
+  sums: Float64Array,
+  diagonal: Float64Array,
+): void {
+  for (let row = first; row < channels.length; row++) {
+    const from = (row - first) * (end - first) - first;
+    const start = channels[row] * stride;
+    let sum = sums[row];
+    for (let column = first; column < Math.min(end, row); column++) {
+      sum += products[from + column] * gram[start + channels[column]];
+    }
+    sums[row] = sum;
+    if (row < end) diagonal[row] = products[from + row] * gram[start + channels[row]];
+  }
 }
 
 /** The same if channels were uncorrelated: Σ_j ‖A_:j‖² Var x_j + mass · ‖Aμ‖². */
 function uncorrelatedEnergy(
   matrix: Float64Array,
   m: number,
-  { meanSquare, mean, mass }: InputMoments,
+  { meanSquare, mean, mass }: JudgingMoments,
 ): number {
   const n = mean.length;
   let energy = 0;

@@ -3,8 +3,9 @@
  * @module
  */
 import type { Statistics } from "../calibrate/types.ts";
+import { discard } from "../linear/discard.ts";
 import { blockTensors } from "../model/open.ts";
-import { readTensor } from "../model/safetensors.ts";
+import { isView, readTensor } from "../model/safetensors.ts";
 import type { Model, Structure } from "../model/types.ts";
 import { unitCuts } from "../model/units.ts";
 import type { LayerPlan, Refit } from "../plan/types.ts";
@@ -54,16 +55,24 @@ export async function refitOne(
     .find(({ role }) => role === roles.weight)?.size ?? 1;
   const bias = tensors.get(roles.bias);
   const { refit, multiply, signal } = options;
-  return await refitLayer({
+  const lsq = refit === "lsq";
+  const moments = await inputMoments(kind.domains, options.domainWeights, { gram: lsq });
+  const heldOut = await heldOutMoments(kind);
+  const result = await refitLayer({
     layer,
     structure,
     refit,
     weight: await readTensor(tensors.get(roles.weight)!),
     bias: bias === undefined ? undefined : await readTensor(bias),
     kept: channelsOf(keptUnits(plan, structure), size),
-    moments: await inputMoments(kind.domains, options.domainWeights, { gram: refit === "lsq" }),
-    heldOut: await heldOutMoments(kind),
+    moments,
+    heldOut,
+    usesUp: true,
     multiply,
     signal,
   });
+  discard(moments.gram);
+  // One in memory is the statistics' own.
+  if (kind.heldOutGram === undefined || isView(kind.heldOutGram)) discard(heldOut.gram);
+  return result;
 }

@@ -14,12 +14,13 @@ import { multiplier } from "../engine/multiply.ts";
 import type { Engine } from "../engine/types.ts";
 import { StatisticsError } from "../errors.ts";
 import type { RefitRow } from "../evaluate/report.ts";
+import { discard } from "../linear/discard.ts";
 import { fitError, fitWeights } from "../linear/fit.ts";
 import { makePace, type Pace } from "../linear/pace.ts";
 import { type Multiply, transpose, whole } from "../linear/product.ts";
 import { leastOnLine } from "../linear/least.ts";
 import { blockTensors, outerTensor } from "../model/open.ts";
-import { memoryTensor, readTensor } from "../model/safetensors.ts";
+import { isView, memoryTensor, readTensor } from "../model/safetensors.ts";
 import type {
   Architecture,
   BlockRole,
@@ -27,10 +28,12 @@ import type {
   LayerShape,
   Model,
   Structure,
+  Tensor,
 } from "../model/types.ts";
 import { blockRoles, unitCount } from "../model/units.ts";
 import type { LayerPlan, Plan } from "../plan/types.ts";
 import type { WorkOptions } from "../progress.ts";
+import type { FitPair } from "./fit_sums.ts";
 import type { KeptFits } from "./kept_fits.ts";
 import { prunedBlockTensors } from "./pruned_block.ts";
 import { refitWeights } from "./moments.ts";
@@ -314,17 +317,11 @@ async function fitClosing(
   const projection = structure === "ffn" ? "down_proj" : "o_proj";
   const role: BlockRole = `${projection}.weight`;
   const bias = block.tensors.get(`${projection}.bias`);
-  const { fit, judge } = await streams.fitClosing(
-    block,
-    structure,
-    bias && await readTensor(bias),
-  );
-  const plain = Float64Array.from(await readTensor(block.tensors.get(role)!));
-  const weights = await fitWeights(plain, fit, { ridge: sequentialRidge, pace, multiply });
-  const plainError = await fitError(plain, judge, pace, multiply);
-  const refittedError = await fitError(weights, judge, pace, multiply);
+  const sums = await streams.fitClosing(block, structure, bias && await readTensor(bias));
+  const { plainError, refittedError, weights } = await closing(sums);
   const better = refittedError < plainError;
   if (better) set(role, Float32Array.from(weights));
+  discard(weights);
   // A projection that lost nothing is only brought back to the dense stream; the report is about cuts.
   if (!cut(structure)) return [];
   return [{
@@ -335,6 +332,26 @@ async function fitClosing(
     refittedError: better ? refittedError : plainError,
     ...(better ? {} : { fallback: "'lsq' made the output worse on the windows kept back" }),
   }];
+
+  async function closing(sums: FitPair) {
+    try {
+      const plain = await inDouble(block.tensors.get(role)!);
+      // One of the two is in memory at a time, and what it is worked on takes its place.
+      const weights = await fitWeights(plain, sums.takeFit(), {
+        ridge: sequentialRidge,
+        usesUp: true,
+        pace,
+        multiply,
+      });
+      const judge = sums.takeJudge();
+      const plainError = await fitError(plain, judge, pace, multiply);
+      const refittedError = await fitError(weights, judge, pace, multiply);
+      discard(plain, judge.gram, judge.cross);
+      return { plainError, refittedError, weights };
+    } finally {
+      sums.close();
+    }
+  }
 }
 
 /** W′ = W A for the projections that read a drifted stream, A being fitted from the identity. */
@@ -346,23 +363,49 @@ async function fitReaders(
 ): Promise<void> {
   const { hiddenSize } = block.architecture;
   const { norm, roles } = readers[place];
-  const { fit, judge } = await streams.fitStream(
+  const sums = await streams.fitStream(
     place,
     block.tensors.get(`${norm}.weight`)!,
     block.tensors.get(`${norm}.bias`),
   );
-  const identity = new Float64Array(hiddenSize * hiddenSize);
-  for (let j = 0; j < hiddenSize; j++) identity[j * (hiddenSize + 1)] = 1;
-  const map = await fitWeights(identity, fit, { ridge: sequentialRidge, pace, multiply });
-  const error = (candidate: Float64Array) => fitError(candidate, judge, pace, multiply);
-  if (!(await error(map) < await error(identity))) return;
+  const map = await betterMap(sums);
+  if (map === undefined) return;
   const turned = whole(transpose(map, hiddenSize, hiddenSize), hiddenSize, hiddenSize);
   for (const role of roles) {
     const tensor = block.tensors.get(role);
     if (tensor === undefined) continue;
-    const weights = Float64Array.from(await readTensor(tensor));
+    const weights = await inDouble(tensor);
     const rows = weights.length / hiddenSize;
     const mapped = await multiply(whole(weights, rows, hiddenSize), turned, pace);
+    discard(weights);
     set(role, Float32Array.from(mapped));
+    discard(mapped);
   }
+
+  /** A; undefined where the identity meets the dense stream as well. */
+  async function betterMap(sums: FitPair): Promise<Float64Array | undefined> {
+    try {
+      const identity = new Float64Array(hiddenSize * hiddenSize);
+      for (let j = 0; j < hiddenSize; j++) identity[j * (hiddenSize + 1)] = 1;
+      const map = await fitWeights(identity, sums.takeFit(), {
+        ridge: sequentialRidge,
+        usesUp: true,
+        pace,
+        multiply,
+      });
+      const judge = sums.takeJudge();
+      const error = (candidate: Float64Array) => fitError(candidate, judge, pace, multiply);
+      return await error(map) < await error(identity) ? map : undefined;
+    } finally {
+      sums.close();
+    }
+  }
+}
+
+/** A tensor's numbers in double precision, the caller's own. */
+async function inDouble(tensor: Tensor): Promise<Float64Array> {
+  const numbers = await readTensor(tensor);
+  const result = new Float64Array(numbers);
+  if (isView(tensor)) discard(numbers);
+  return result;
 }

@@ -195,7 +195,7 @@ export class StreamPair {
    * @param block The pruned block as it is now
    * @param structure Which projection: `o_proj` of `heads`, `down_proj` of `ffn`
    * @param bias The projection's bias, `[hidden]`, which stays as it is
-   * @returns Sums
+   * @returns Sums; close them after use
    */
   async fitClosing(
     block: Omit<BlockSpecification, "capture">,
@@ -225,7 +225,7 @@ export class StreamPair {
    * @param place Before the block, or between attention and FFN
    * @param norm The norm's weight, `[hidden]`
    * @param bias The norm's bias, `[hidden]`, if it has one
-   * @returns Sums
+   * @returns Sums; close them after use
    */
   async fitStream(place: "before" | "middle", norm: Tensor, bias?: Tensor): Promise<FitPair> {
     const [from, to] = place === "before"
@@ -292,17 +292,23 @@ export class StreamPair {
     open: (onSums: (sums: FitSums) => void) => FitPassage<Inputs>,
     work: (passage: FitPassage<Inputs>, index: number, batch: Batch) => Promise<void>,
   ): Promise<FitPair> {
-    const running = new RunningFit(this.#weights);
-    let current: Batch | undefined;
-    const passage = open((sums) => running.add(current!, sums));
-    await this.#each(async (index, batch) => {
-      // Sums may wait on the card, where they add up: those of other windows are fetched before.
-      const isOther = current?.domain !== batch.domain || current.heldOut !== batch.heldOut;
-      if (isOther) await passage.flush();
-      current = batch;
-      await work(passage, index, batch);
-    });
-    await passage.flush();
-    return running.result();
+    const { gramBytes } = memoryOf(this.#engine).limits;
+    const running = new RunningFit(this.#weights, { waitsInFile: gramBytes === 0 });
+    try {
+      let current: Batch | undefined;
+      const passage = open((sums) => running.add(current!, sums));
+      await this.#each(async (index, batch) => {
+        // Sums may wait on the card, where they add up: those of other windows are fetched before.
+        const isOther = current?.domain !== batch.domain || current.heldOut !== batch.heldOut;
+        if (isOther) await passage.flush();
+        current = batch;
+        await work(passage, index, batch);
+      });
+      await passage.flush();
+      return running.result();
+    } catch (error) {
+      running.close();
+      throw error;
+    }
   }
 }

@@ -10,6 +10,7 @@ import { StateLostError } from "../errors.ts";
 import { openPassage } from "../engine/streams.ts";
 import type { Engine, Stream } from "../engine/types.ts";
 import { blockTensors } from "../model/open.ts";
+import { isView } from "../model/tensor_reader.ts";
 import type { BlockTensors, MemoryTensor, Model, Tensor } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
 import { breathe, type WorkOptions } from "../progress.ts";
@@ -84,7 +85,7 @@ export interface LayerSink {
   /** Takes the sums of a unit; units come in their order. */
   add(unit: SumUnit, sums: UnitSums): Promise<void> | void;
   /**
-   * Called after the last unit, while the layer's block is open.
+   * Called after the last unit, while the layer's block is open if its weights are in memory.
    *
    * @param weights The layer's tensors, in memory where the engine has read them
    */
@@ -239,6 +240,11 @@ async function runLayer(
     await sink?.add(unit, done);
     sums = fresh();
   };
+  let isOpen = true;
+  const close = async () => {
+    if (isOpen) await block.close();
+    isOpen = false;
+  };
   try {
     for (const [index, { unit, windows }] of batches.entries()) {
       const length = windows[0].length;
@@ -246,8 +252,11 @@ async function runLayer(
       await options.onBatch(windows.length * length, unit.domain);
       if (batches[index + 1]?.unit !== unit) await closeUnit(unit);
     }
-    await sink?.finish(block.weights ?? tensors);
+    const weights = block.weights ?? tensors;
+    // Mapped weights would take memory for nothing while orders are made; those in memory are lent until the end.
+    if ([...weights.values()].every(isView)) await close();
+    await sink?.finish(weights);
   } finally {
-    await block.close();
+    await close();
   }
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import { discard } from "../linear/discard.ts";
+import { SymmetricSum } from "../linear/symmetric.ts";
 import { StatisticsError } from "../errors.ts";
 import type { ChannelSums } from "../engine/types.ts";
 import { readTensor } from "../model/tensor_reader.ts";
@@ -17,7 +18,7 @@ export class SumAccumulator {
   /** The Gram matrix of the first batch, which is all there is while no other comes. */
   #first: Float32Array | undefined;
   /** Gram matrices of several batches. */
-  #gram: Float64Array | undefined;
+  #gram: SymmetricSum | undefined;
   #tokens = 0;
 
   /**
@@ -50,10 +51,9 @@ export class SumAccumulator {
       this.#first = more;
       return;
     }
-    const gram = this.#gram ??= Float64Array.from(this.#first!);
-    discard(this.#first);
+    const gram = this.#gram ??= sumTaking(this.#first!, this.#channels);
     this.#first = undefined;
-    for (let i = 0; i < gram.length; i++) gram[i] += more[i];
+    gram.add(more);
     discard(more);
   }
 
@@ -71,7 +71,7 @@ export class SumAccumulator {
       gram: this.#hasGram
         ? {
           shape: [length, length],
-          data: this.#first ?? new Float32Array(this.#gram ?? new Float64Array(length * length)),
+          data: this.#first ?? this.#gram?.singleSquare() ?? new Float32Array(length * length),
         }
         : undefined,
     };
@@ -79,7 +79,7 @@ export class SumAccumulator {
 
   /** Frees what only the accumulator holds; results that were taken before stay. */
   close(): void {
-    discard(this.#gram);
+    this.#gram?.discard();
   }
 }
 
@@ -107,6 +107,15 @@ export async function mergeSums(a: DomainSums, b: DomainSums): Promise<DomainSum
     sumOfSquares: added(a.sumOfSquares, b.sumOfSquares),
     gram,
   };
+}
+
+function sumTaking(gram: Float32Array, channels: number): SymmetricSum {
+  // A view of more, which others may look at, is not taken over.
+  const isOwn = gram.buffer instanceof ArrayBuffer && gram.byteLength === gram.buffer.byteLength;
+  return SymmetricSum.taking(
+    isOwn ? gram as Float32Array<ArrayBuffer> : new Float32Array(gram),
+    channels,
+  );
 }
 
 function added<T extends Float32Array | Float64Array>(a: T, b: T): T {

@@ -24,7 +24,8 @@ export interface MemoryLimits {
   readonly tableBytes: number;
   /**
    * Bytes of the Gram matrices of one layer, all domains together, up to which they stay in memory until the layer is
-   * finished; past it each goes to the disk at once, which costs writing it twice. It changes no number.
+   * finished; past it each goes to the disk at once, which costs writing it twice. Where it is 0, sums of fits wait in a
+   * file too while others are added up. It changes no number.
    */
   readonly gramBytes: number;
   /** Bytes of the output head in float32 that are worked on at a time. */

@@ -5,7 +5,7 @@
 import { checkHidden, emptySums } from "./checks.ts";
 import { BLOCK_NAME, blockGraph, runFeeds } from "./block_graph.ts";
 import type { MemoryLimits } from "./memory.ts";
-import { type SumPlaces, sumPlaces } from "./onnx_sums.ts";
+import { sumPlaces } from "./onnx_sums.ts";
 import type { RotationTables } from "./rotations.ts";
 import { type Feed, floats, openSession, type Session } from "./runtime.ts";
 import type { Scratch } from "./scratch.ts";
@@ -64,7 +64,8 @@ export async function openBlock(
         const feeds = { ...runFeeds(own, sizes, rotations), ...weights };
         const ownMiddle = middle?.subarray(first * textSize, last * textSize);
         const tokens = sizes.batch * length;
-        await runPart(session, { feeds, target, middle: ownMiddle, tokens, places });
+        const outputs = sums && places?.outputs(sums, first === 0);
+        await runPart(session, { feeds, target, middle: ownMiddle, tokens, outputs });
         if (sums !== undefined) places?.addTo(sums, first === 0);
       }
       return { hidden: output, sums, middle };
@@ -153,19 +154,20 @@ interface Part {
   readonly target: Float32Array;
   readonly middle?: Float32Array;
   readonly tokens: number;
-  readonly places?: SumPlaces;
+  /** Where sums are written; absent where none are made. */
+  readonly outputs?: Readonly<Record<string, Feed>>;
 }
 
 async function runPart(session: Session, part: Part): Promise<void> {
-  const { feeds, target, middle, tokens, places } = part;
+  const { feeds, target, middle, tokens, outputs: sums } = part;
   const outputs: Record<string, Feed> = { outputHidden: floats(target, feeds.hidden.shape) };
   if (middle !== undefined) outputs.middle = floats(middle, feeds.hidden.shape);
-  if (places === undefined) {
+  if (sums === undefined) {
     await session.run(feeds, outputs);
     return;
   }
   const ones = floats(new Float32Array(tokens).fill(1), [1, tokens]);
-  await session.run({ ...feeds, ones }, { ...outputs, ...places.outputs });
+  await session.run({ ...feeds, ones }, { ...outputs, ...sums });
 }
 
 /**

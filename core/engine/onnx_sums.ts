@@ -9,8 +9,14 @@ import type { BlockSpecification, BlockSums, ChannelSums } from "./types.ts";
 
 /** Places for the sums of one run after another. */
 export interface SumPlaces {
-  /** Where the graph writes them, by output name. */
-  readonly outputs: Readonly<Record<string, Feed>>;
+  /**
+   * Where the graph writes them in the next run.
+   *
+   * @param total What they will be added to
+   * @param isFirst Whether nothing has been added yet: what is as large as the total is then written to it
+   * @returns Places by output name
+   */
+  readonly outputs: (total: BlockSums, isFirst: boolean) => Readonly<Record<string, Feed>>;
   /**
    * Adds what the last run wrote.
    *
@@ -36,7 +42,10 @@ export function sumPlaces(
   const ffn = places("ffn", shape.ffnWidth, take);
   const heads = places("heads", shape.queryHeads * architecture.headSize, take);
   return {
-    outputs: { ...ffn.outputs, ...heads.outputs },
+    outputs: (total, isFirst) => ({
+      ...ffn.outputs(total.ffn, isFirst),
+      ...heads.outputs(total.heads, isFirst),
+    }),
     addTo: (total, isFirst) => {
       ffn.addTo(total.ffn, isFirst);
       heads.addTo(total.heads, isFirst);
@@ -45,18 +54,19 @@ export function sumPlaces(
 }
 
 interface KindPlaces {
-  readonly outputs: Readonly<Record<string, Feed>>;
+  readonly outputs: (total: ChannelSums, isFirst: boolean) => Readonly<Record<string, Feed>>;
   readonly addTo: (total: ChannelSums, isFirst: boolean) => void;
 }
 
 function momentPlaces(kind: Structure, channels: number): KindPlaces {
   const sum = new Float32Array(channels);
   const sumOfSquares = new Float32Array(channels);
+  const outputs = {
+    [`${kind}.sum`]: floats(sum, [1, channels]),
+    [`${kind}.sumOfSquares`]: floats(sumOfSquares, [1, channels]),
+  };
   return {
-    outputs: {
-      [`${kind}.sum`]: floats(sum, [1, channels]),
-      [`${kind}.sumOfSquares`]: floats(sumOfSquares, [1, channels]),
-    },
+    outputs: () => outputs,
     addTo: (total) => {
       addNumbers(total.sum, sum);
       addNumbers(total.sumOfSquares, sumOfSquares);
@@ -69,6 +79,7 @@ function gramPlaces(
   channels: number,
   take: (length: number) => Float32Array,
 ): KindPlaces {
+  if (gramTiles(channels).length === 1) return wholePlaces(kind, channels, take);
   const sum = new Float32Array(channels);
   const outputs: Record<string, Feed> = { [`${kind}.sum`]: floats(sum, [1, channels]) };
   const tiles = gramTiles(channels).map((tile): FilledTile => {
@@ -78,13 +89,38 @@ function gramPlaces(
     return { ...tile, data };
   });
   return {
-    outputs,
+    outputs: () => outputs,
     addTo: (total, isFirst) => {
       addNumbers(total.sum, sum);
       for (const tile of tiles) {
         if (tile.rows[0] === tile.columns[0]) addDiagonal(total.sumOfSquares, tile);
         placeTile(total.gram!, channels, tile, isFirst);
       }
+    },
+  };
+}
+
+/** A Gram matrix in one piece: that of the first run is the total, and only further ones need a place of their own. */
+function wholePlaces(
+  kind: Structure,
+  channels: number,
+  take: (length: number) => Float32Array,
+): KindPlaces {
+  const [tile] = gramTiles(channels);
+  const sum = new Float32Array(channels);
+  let further: Float32Array | undefined;
+  const place = (total: ChannelSums, isFirst: boolean) =>
+    isFirst ? total.gram! : (further ??= take(channels * channels));
+  return {
+    outputs: (total, isFirst) => ({
+      [`${kind}.sum`]: floats(sum, [1, channels]),
+      [`${kind}.${tile.output}`]: floats(place(total, isFirst), [channels, channels]),
+    }),
+    addTo: (total, isFirst) => {
+      const data = place(total, isFirst);
+      addNumbers(total.sum, sum);
+      addDiagonal(total.sumOfSquares, { ...tile, data });
+      if (!isFirst) addNumbers(total.gram!, data);
     },
   };
 }

@@ -59,9 +59,7 @@ export async function scoreLayer(
       const weights = scoreWeights(domains, options.scoreDomains, self);
       const gram = await balancedKindGram(kind, weights, channels);
       const { signal, multiply } = options;
-      const order = await obsOrder(closing, gram, shares, { signal, multiply, ...given });
-      discard(gram);
-      return order;
+      return await obsOrder(closing, gram, shares, { signal, multiply, usesUp: true, ...given });
     };
     const count = mixed ? Math.round(units * lightStart.share) : 0;
     const first = count > 0 ? (await along(lightStart.selfWeight, { count })).order : undefined;

@@ -3,6 +3,7 @@
  * @module
  */
 import { type AddProduct, addProduct, type Block, type Multiply, part, whole } from "./product.ts";
+import { LARGEST_COPY } from "./triangle.ts";
 
 /** Columns of a product that are made at a time, at least: fewer do not keep a processor's threads busy. */
 const LEAST_COLUMNS = 128;
@@ -14,34 +15,45 @@ const WORTH_A_CALL = 128;
 /**
  * What adds products to matrices with what makes products. Products are made a stripe of columns at a time: memory for
  * a whole one is not needed, of symmetric ones hardly more than the lower half is made, and the right operand, which
- * libraries rearrange, is the small one.
+ * libraries rearrange, is the small one. Nor are large operands copied whole where their rows have gaps.
  *
  * @param multiply Makes products; {@linkcode addProduct} itself does it all if absent
+ * @param largestCopy Numbers of an operand or of a product that are in memory at a time, at most, unless those of the
+ * fewest columns are more
  * @returns target += factor · left · rightᵀ; of the target's part above the diagonal nothing is changed where only the
  * lower half is asked for
  */
-export function addingWith(multiply?: Multiply): AddProduct {
+export function addingWith(multiply?: Multiply, largestCopy: number = LARGEST_COPY): AddProduct {
   if (multiply === undefined) return addProduct;
   // New arrays cost about as much as the copies and additions: their pages are cleared first.
   const [lendProduct, lendLeft, lendRight] = [lender(), lender(), lender()];
   return async (target, left, right, { factor = 1, lowerOnly = false, pace } = {}) => {
-    const atOnce = Math.min(right.rows, Math.max(LEAST_COLUMNS, Math.ceil(right.rows / PIECES)));
-    const tightLeft = tight(left, lendLeft);
-    const tightRight = left === right ? tightLeft : tight(right, lendRight);
-    for (let column = 0; column < right.rows; column += atOnce) {
-      const columns = Math.min(atOnce, right.rows - column);
-      const first = lowerOnly ? column : 0;
-      const rows = left.rows - first;
-      const product = await multiply(
-        rowsOf(tightLeft, first, left.rows),
-        rowsOf(tightRight, column, column + columns),
-        pace,
-        lendProduct(rows * columns),
-      );
-      for (let row = 0; row < rows; row++) {
-        const count = lowerOnly ? Math.min(columns, row + 1) : columns;
-        const to = target.offset + (first + row) * target.stride + column;
-        addRow(target.data, to, product, row * columns, count, factor);
+    const rowsAtOnce = left.stride === left.columns
+      ? left.rows
+      : Math.max(LEAST_COLUMNS, Math.floor(largestCopy / left.columns));
+    const perRow = Math.floor(largestCopy / Math.min(rowsAtOnce, left.rows));
+    const atOnce = Math.max(LEAST_COLUMNS, Math.min(perRow, Math.ceil(right.rows / PIECES)));
+    for (let top = 0; top < left.rows; top += rowsAtOnce) {
+      const bottom = Math.min(top + rowsAtOnce, left.rows);
+      const tightLeft = tight(rowsOf(left, top, bottom), lendLeft);
+      const isShared = left === right && bottom - top === left.rows;
+      const columnsEnd = lowerOnly ? Math.min(right.rows, bottom) : right.rows;
+      for (let column = 0; column < columnsEnd; column += atOnce) {
+        const end = Math.min(column + atOnce, columnsEnd);
+        const columns = end - column;
+        const first = lowerOnly ? Math.max(top, column) : top;
+        const rows = bottom - first;
+        const product = await multiply(
+          rowsOf(tightLeft, first - top, bottom - top),
+          isShared ? rowsOf(tightLeft, column, end) : tight(rowsOf(right, column, end), lendRight),
+          pace,
+          lendProduct(rows * columns),
+        );
+        for (let row = 0; row < rows; row++) {
+          const count = lowerOnly ? Math.min(columns, first + row - column + 1) : columns;
+          const to = target.offset + (first + row) * target.stride + column;
+          addRow(target.data, to, product, row * columns, count, factor);
+        }
       }
     }
   };

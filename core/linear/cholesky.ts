@@ -6,8 +6,8 @@
  */
 import { discard } from "./discard.ts";
 import { StatisticsError } from "../errors.ts";
-import { addProduct, part } from "./product.ts";
-import { BLOCK, type LinearWork, middleOf, ROWS_ALIKE, Triangle } from "./triangle.ts";
+import { addProduct, mirrorLower, part, whole } from "./product.ts";
+import { BLOCK, clearBelow, type LinearWork, middleOf, ROWS_ALIKE, Triangle } from "./triangle.ts";
 
 /** Damping grows by this until the matrix can be factored. */
 const DAMPING_GROWTH = 10;
@@ -43,10 +43,15 @@ export async function cholesky(
   work: LinearWork = {},
 ): Promise<Float64Array | undefined> {
   const factor = new Float64Array(matrix);
-  return await factorInPlace(factor, size, work) ? factor : undefined;
+  if (!await factorInPlace(factor, size, work)) return undefined;
+  clearUpper(factor, size);
+  return factor;
 }
 
-/** Puts the factor in the place of the matrix; false, and the matrix spoilt, if it is not positive definite. */
+/**
+ * Puts the factor in the place of the matrix' lower half; what lies above the diagonal is neither looked at nor changed.
+ * False, and the lower half spoilt, if the matrix is not positive definite.
+ */
 async function factorInPlace(
   factor: Float64Array,
   size: number,
@@ -64,9 +69,11 @@ async function factorInPlace(
     await add(trailing, below, below, { factor: -1, lowerOnly: true, pace });
     return await isFactored(middle, end);
   };
-  if (!await isFactored(0, size)) return false;
-  for (let row = 0; row < size; row++) factor.fill(0, row * size + row + 1, (row + 1) * size);
-  return true;
+  return await isFactored(0, size);
+}
+
+function clearUpper(matrix: Float64Array, size: number): void {
+  for (let row = 0; row < size; row++) matrix.fill(0, row * size + row + 1, (row + 1) * size);
 }
 
 /**
@@ -87,14 +94,43 @@ export async function choleskyDamped(
   damping: number,
   work: LinearWork = {},
 ): Promise<DampedFactor> {
+  const factor = new Float64Array(matrix);
+  const added = await factorDamped(factor, size, damping, work);
+  clearUpper(factor, size);
+  return { factor, damping: added };
+}
+
+/**
+ * {@linkcode choleskyDamped} without memory for a second matrix: the factor takes the place of the lower half. The upper
+ * half stays what it was, the matrix', from which a matrix that could not be factored is taken again.
+ *
+ * @param matrix Symmetric, `[size, size]`, of which the lower half is looked at; used up: the factor is on and below its
+ * diagonal afterwards
+ * @param size Its rows and columns
+ * @param damping What to add at least
+ * @param work What makes products, and is called between them
+ * @returns What was added
+ * @throws {StatisticsError} if the matrix holds numbers that are not finite
+ * @throws {CancelledError} if the pace throws it
+ */
+export async function factorDamped(
+  matrix: Float64Array,
+  size: number,
+  damping: number,
+  work: LinearWork = {},
+): Promise<number> {
+  // Symmetric up to rounding is not enough: what is tried again is to be the same.
+  mirrorLower(matrix, size);
+  const diagonal = Float64Array.from({ length: size }, (_, index) => matrix[index * (size + 1)]);
   let scale = 0;
-  for (let index = 0; index < size; index++) scale += Math.abs(matrix[index * size + index]) / size;
-  const factor = new Float64Array(matrix.length);
+  for (const value of diagonal) scale += Math.abs(value) / size;
   let added = allFinite(matrix) ? damping : NaN;
   for (; Number.isFinite(added); added = Math.max(added * DAMPING_GROWTH, 1e-12 * (scale || 1))) {
-    factor.set(matrix);
-    for (let index = 0; index < size; index++) factor[index * size + index] += added;
-    if (await factorInPlace(factor, size, work)) return { factor, damping: added };
+    for (let index = 0; index < size; index++) {
+      matrix[index * (size + 1)] = diagonal[index] + added;
+    }
+    if (await factorInPlace(matrix, size, work)) return added;
+    mirrorUpper(matrix, size);
   }
   throw new StatisticsError(
     "Cannot factor a Gram matrix: it holds numbers that are not finite or are too large; calibrate again",
@@ -127,17 +163,38 @@ export async function solveCholesky(
   work: LinearWork = {},
 ): Promise<Float64Array> {
   const solution = new Float64Array(rightHand);
-  const triangle = new Triangle(factor, size, work);
-  // V Lᵀ = B, then X L = V.
-  await triangle.divide(solution, size, [0, rows], [0, size]);
-  await triangle.divideTurned(solution, size, [0, rows], [0, size]);
+  await solveInPlace(factor, size, solution, rows, work);
   return solution;
 }
 
 /**
- * The inverse of a symmetric positive definite matrix, from its Cholesky factor.
+ * {@linkcode solveCholesky} without memory for a second matrix.
  *
- * @param factor Lower triangular L, `[size, size]`; used up: the inverse takes its place
+ * @param factor L on and below its diagonal, `[size, size]`; what lies above it is not looked at
+ * @param size Its rows and columns
+ * @param solution B, `[rows, size]`, of which X takes the place
+ * @param rows How many right-hand sides
+ * @param work What makes products, and is called between them
+ * @throws {CancelledError} if the pace throws it
+ */
+export async function solveInPlace(
+  factor: Float64Array,
+  size: number,
+  solution: Float64Array,
+  rows: number,
+  work: LinearWork = {},
+): Promise<void> {
+  const triangle = new Triangle(factor, size, work);
+  // V Lᵀ = B, then X L = V.
+  await triangle.divide(solution, size, [0, rows], [0, size]);
+  await triangle.divideTurned(solution, size, [0, rows], [0, size]);
+}
+
+/**
+ * The inverse of a symmetric positive definite matrix, from its Cholesky factor. It needs no memory for a second matrix:
+ * U = L⁻ᵀ takes the upper half, and U Uᵀ then the place of L, a few rows at a time.
+ *
+ * @param factor L on and below its diagonal, `[size, size]`; used up: the inverse takes its place
  * @param size Its rows and columns
  * @param work What makes products, and is called between them
  * @returns (L Lᵀ)⁻¹ on and below its diagonal, `[size, size]`; what lies above it is in no particular state
@@ -148,19 +205,25 @@ export async function invertSymmetric(
   size: number,
   work: LinearWork = {},
 ): Promise<Float64Array> {
-  const upper = new Float64Array(size * size);
-  await new Triangle(factor, size, work).invertTurned(upper, 0, size);
-  const inverse = factor.fill(0);
+  const matrix = factor;
+  await new Triangle(matrix, size, work).invertTurned(matrix, 0, size);
   const { add = addProduct, pace } = work;
   for (let start = 0; start < size; start += ROWS_ALIKE) {
     const end = Math.min(start + ROWS_ALIKE, size);
     // Rows of an upper triangle are zero before their own number.
-    const left = part(upper, size, [start, end], [start, size]);
-    const right = part(upper, size, [0, end], [start, size]);
-    await add(part(inverse, size, [start, end], [0, end]), left, right, { pace });
+    clearBelow(matrix, size, [start, end]);
+    const left = part(matrix, size, [start, end], [start, size]);
+    const right = part(matrix, size, [0, end], [start, size]);
+    const rows = new Float64Array((end - start) * end);
+    await add(whole(rows, end - start, end), left, right, { pace });
+    // No later rows ask for these of U before their end.
+    for (let row = start; row < end; row++) {
+      const from = (row - start) * end;
+      matrix.set(rows.subarray(from, from + row + 1), row * size);
+    }
+    discard(rows);
   }
-  discard(upper);
-  return inverse;
+  return matrix;
 }
 
 /** Factors a block on the diagonal in place; false if it is not positive definite. */
@@ -182,4 +245,13 @@ function factorDiagonalBlock(
     }
   }
   return true;
+}
+
+/** Copies what lies above the diagonal to below it. */
+function mirrorUpper(matrix: Float64Array, size: number): void {
+  for (let row = 0; row < size; row++) {
+    for (let column = 0; column < row; column++) {
+      matrix[row * size + column] = matrix[column * size + row];
+    }
+  }
 }

@@ -3,9 +3,11 @@
  * @module
  */
 import { addingWith } from "./adding.ts";
-import { choleskyDamped, solveCholesky } from "./cholesky.ts";
+import { factorDamped, solveInPlace } from "./cholesky.ts";
+import { discard } from "./discard.ts";
 import type { Pace } from "./pace.ts";
-import { type Multiply, multiplyTransposed, whole } from "./product.ts";
+import { type Multiply, multiplyTransposed, part, whole } from "./product.ts";
+import { LARGEST_COPY } from "./triangle.ts";
 
 /** Sums over tokens of inputs x, n channels, and targets t, m outputs. */
 export interface FitMatrices {
@@ -17,13 +19,24 @@ export interface FitMatrices {
   readonly targetEnergy: number;
 }
 
+/** Options of {@linkcode fitWeights}. */
+export interface FitOptions {
+  /** λ as a share of the mean of the Gram matrix' diagonal. */
+  readonly ridge: number;
+  /** Whether the sums may be used up, which saves memory for copies of them; they are empty or changed then. */
+  readonly usesUp?: boolean;
+  /** Called between pieces of work. */
+  readonly pace?: Pace;
+  /** What multiplies matrices. Default: the processor. */
+  readonly multiply?: Multiply;
+}
+
 /**
  * The weights that meet the targets best: the minimum over W of Σ ‖t − W x‖² + λ ‖W − W₀‖².
  *
  * @param before W₀, row-major, `[m, n]`
  * @param fit Sums over tokens
- * @param options λ as a share of the mean of the Gram matrix' diagonal; called between pieces of work; what multiplies
- * matrices (default: the processor)
+ * @param options λ; whether the sums may be used up; called between pieces of work; what multiplies matrices
  * @returns W = W₀ + (C − W₀ G)(G + λ I)⁻¹, `[m, n]`
  * @throws {StatisticsError} if the sums hold numbers that are not finite
  * @example
@@ -36,20 +49,24 @@ export interface FitMatrices {
 export async function fitWeights(
   before: Float64Array,
   fit: FitMatrices,
-  options: { readonly ridge: number; readonly pace?: Pace; readonly multiply?: Multiply },
+  options: FitOptions,
 ): Promise<Float64Array> {
-  const { gram, cross } = fit;
+  const { ridge, usesUp = false, pace, multiply = multiplyTransposed } = options;
+  const gram = usesUp ? fit.gram : fit.gram.slice();
+  const change = usesUp ? fit.cross : fit.cross.slice();
   const n = Math.sqrt(gram.length);
-  const m = cross.length / n;
-  const { ridge, pace, multiply = multiplyTransposed } = options;
+  const m = change.length / n;
   const work = { pace, add: addingWith(options.multiply) };
-  const met = await multiply(whole(before, m, n), whole(gram, n, n), pace);
-  const missing = cross.map((value, index) => value - met[index]);
+  await eachProduct(before, gram, multiply, (met, first) => {
+    for (let index = 0; index < met.length; index++) change[first + index] -= met[index];
+  }, pace);
   let damping = 0;
   for (let j = 0; j < n; j++) damping += ridge * gram[j * (n + 1)] / n;
-  const { factor } = await choleskyDamped(gram, n, damping, work);
-  const change = await solveCholesky(factor, n, missing, m, work);
-  return before.map((value, index) => value + change[index]);
+  await factorDamped(gram, n, damping, work);
+  await solveInPlace(gram, n, change, m, work);
+  discard(gram);
+  for (let index = 0; index < change.length; index++) change[index] += before[index];
+  return change;
 }
 
 /**
@@ -68,12 +85,31 @@ export async function fitError(
   multiply: Multiply = multiplyTransposed,
 ): Promise<number> {
   const { gram, cross, targetEnergy } = fit;
-  const n = Math.sqrt(gram.length);
-  const m = cross.length / n;
-  const met = await multiply(whole(weights, m, n), whole(gram, n, n), pace);
   let error = targetEnergy;
-  for (let index = 0; index < weights.length; index++) {
-    error += weights[index] * (met[index] - 2 * cross[index]);
-  }
+  await eachProduct(weights, gram, multiply, (met, first) => {
+    for (let index = 0; index < met.length; index++) {
+      const at = first + index;
+      error += weights[at] * (met[index] - 2 * cross[at]);
+    }
+  }, pace);
   return targetEnergy > 0 ? Math.max(0, error) / targetEnergy : 0;
+}
+
+/** Some rows of W G after the other, so that a large product is never whole; each with the place of its first number. */
+async function eachProduct(
+  weights: Float64Array,
+  gram: Float64Array,
+  multiply: Multiply,
+  take: (met: Float64Array, first: number) => void,
+  pace?: Pace,
+): Promise<void> {
+  const n = Math.sqrt(gram.length);
+  const m = weights.length / n;
+  const rowsAtOnce = Math.max(1, Math.floor(LARGEST_COPY / n));
+  for (let row = 0; row < m; row += rowsAtOnce) {
+    const rows = part(weights, n, [row, Math.min(row + rowsAtOnce, m)], [0, n]);
+    const met = await multiply(rows, whole(gram, n, n), pace);
+    take(met, row * n);
+    discard(met);
+  }
 }

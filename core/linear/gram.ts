@@ -3,7 +3,7 @@
  * @module
  */
 import { StatisticsError } from "../errors.ts";
-import { discard } from "./discard.ts";
+import { SymmetricSum } from "./symmetric.ts";
 
 /** Brings Gram matrices together that come one by one, so that they need not be in memory at once. */
 export class GramBalance {
@@ -11,7 +11,7 @@ export class GramBalance {
   /** The first matrix, while no other has come: then it need not be added to anything. */
   #first: ScaledGram | undefined;
   /** The sum of several. */
-  #balanced: Float64Array | undefined;
+  #balanced: SymmetricSum | undefined;
   #total = 0;
 
   /**
@@ -26,7 +26,7 @@ export class GramBalance {
   /**
    * Adds a domain; one without energy, tokens or weight is left out.
    *
-   * @param gram Σ x xᵀ, `[n, n]`; it stays as it is until it is released
+   * @param gram Σ x xᵀ, symmetric, `[n, n]`; it stays as it is until it is released
    * @param tokens Tokens that were summed
    * @param weight How much the domain counts
    * @param release Called when the matrix is not looked at any more, which may be at the next one or at the result
@@ -68,9 +68,7 @@ export class GramBalance {
    */
   result(): Float64Array {
     const total = this.#energy();
-    const balanced = this.#several();
-    for (let index = 0; index < balanced.length; index++) balanced[index] /= total;
-    return balanced;
+    return this.#several().takeSquare(total);
   }
 
   /**
@@ -81,18 +79,18 @@ export class GramBalance {
    */
   singleResult(): Float32Array {
     const total = this.#energy();
-    const result = new Float32Array(this.#n ** 2);
     // A single domain mostly counts 1: a quotient by it is not worth a pass over numbers in double precision.
     if (this.#first !== undefined && total === 1) {
       const { gram, factor, release } = this.#first;
+      const result = new Float32Array(this.#n ** 2);
       // Added to zero, as it would be to a sum: no result is -0.
       for (let index = 0; index < result.length; index++) result[index] = 0 + factor * gram[index];
       release();
       return result;
     }
     const balanced = this.#several();
-    for (let index = 0; index < result.length; index++) result[index] = balanced[index] / total;
-    discard(balanced);
+    const result = balanced.singleSquare(total);
+    balanced.discard();
     return result;
   }
 
@@ -101,9 +99,9 @@ export class GramBalance {
     throw new StatisticsError("Cannot balance Gram matrices: no domain has any activation");
   }
 
-  #several(): Float64Array {
+  #several(): SymmetricSum {
     if (this.#balanced !== undefined) return this.#balanced;
-    const balanced = this.#balanced = new Float64Array(this.#n ** 2);
+    const balanced = this.#balanced = SymmetricSum.zero(this.#n);
     addScaled(balanced, this.#first!);
     this.#first = undefined;
     return balanced;
@@ -117,8 +115,8 @@ interface ScaledGram {
   readonly release: () => void;
 }
 
-function addScaled(sum: Float64Array, { gram, factor, release }: ScaledGram): void {
-  for (let index = 0; index < sum.length; index++) sum[index] += factor * gram[index];
+function addScaled(sum: SymmetricSum, { gram, factor, release }: ScaledGram): void {
+  sum.add(gram, factor);
   release();
 }
 
@@ -126,7 +124,7 @@ function addScaled(sum: Float64Array, { gram, factor, release }: ScaledGram): vo
  * The balanced Gram matrix of several domains, Σ_d w_d · G_d / (trace(G_d) / n): every domain has the same energy, so
  * that none drowns the others.
  *
- * @param domains Σ x xᵀ of each domain, `[n, n]`; their numbers of tokens cancel. A domain without energy is left out
+ * @param domains Σ x xᵀ of each domain, symmetric, `[n, n]`; their numbers of tokens cancel. A domain without energy is left out
  * @param weights How much each domain counts; only their ratios matter
  * @param n Channels
  * @returns `[n, n]`, with a trace of n

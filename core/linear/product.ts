@@ -27,8 +27,8 @@ export interface ProductOptions {
   /** A factor on the product. Default 1. */
   readonly factor?: number;
   /**
-   * Whether only the part on and below the diagonal is wanted, for symmetric results. What lies above it is then left
-   * in no particular state. Default false.
+   * Whether only the part on and below the diagonal is wanted, for symmetric results. What lies above it stays as it is:
+   * another matrix may lie there. Default false.
    */
   readonly lowerOnly?: boolean;
   /** Called between pieces of work. */
@@ -181,7 +181,7 @@ export async function multiplyBySelf(left: Block, pace?: Pace): Promise<Float64A
  * @param matrix `[size, size]`, changed in place
  * @param size Its rows and columns
  */
-export function mirrorLower(matrix: Float64Array, size: number): void {
+export function mirrorLower(matrix: Float64Array | Float32Array, size: number): void {
   for (let top = 0; top < size; top += SQUARE) {
     for (let left = 0; left <= top; left += SQUARE) {
       for (let row = top; row < Math.min(top + SQUARE, size); row++) {
@@ -295,14 +295,17 @@ function addPanels(
       const height = Math.min(TILE_ROWS, rows - row);
       const corner = offset + (firstRow + row) * stride + column;
       const at = [row * depth, column * depth] as const;
-      if (height === TILE_ROWS && width === TILE_COLUMNS) {
+      // How far the tile's first row reaches before it is above the diagonal.
+      const reach = lowerOnly ? firstRow + row - column + 1 : TILE_COLUMNS;
+      if (height === TILE_ROWS && width === TILE_COLUMNS && reach >= width) {
         addTile(data, corner, stride, left, at[0], right, at[1], depth);
         continue;
       }
       edge.fill(0);
       addTile(edge, 0, TILE_COLUMNS, left, at[0], right, at[1], depth);
       for (let i = 0; i < height; i++) {
-        for (let j = 0; j < width; j++) data[corner + i * stride + j] += edge[i * TILE_COLUMNS + j];
+        const count = Math.min(width, reach + i);
+        for (let j = 0; j < count; j++) data[corner + i * stride + j] += edge[i * TILE_COLUMNS + j];
       }
     }
   }

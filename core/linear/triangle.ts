@@ -2,9 +2,12 @@
  * Divisions by triangular matrices, in place, which cut them in half again and again.
  * @module
  */
+import { discard } from "./discard.ts";
 import type { Pace } from "./pace.ts";
-import { type AddProduct, addProduct, part, whole } from "./product.ts";
+import { type AddProduct, addProduct, type Block, part, whole } from "./product.ts";
 
+/** Numbers of a large matrix that are copied at a time, at most. */
+export const LARGEST_COPY = 1 << 22;
 /** Columns that are not cut any further. */
 export const BLOCK = 64;
 /** Rows of a triangular matrix that are treated alike: the zeros of its corner beyond them are not multiplied. */
@@ -16,6 +19,8 @@ export interface LinearWork {
   readonly pace?: Pace;
   /** Adds products to parts of matrices. Default: this program's own code. */
   readonly add?: AddProduct;
+  /** Numbers of a factor that are copied at a time, at most. Default {@linkcode LARGEST_COPY}. */
+  readonly largestCopy?: number;
 }
 
 /**
@@ -38,6 +43,7 @@ export class Triangle {
   readonly #size: number;
   readonly #add: AddProduct;
   readonly #pace: Pace | undefined;
+  readonly #largestCopy: number;
   /** Inverses of the blocks on the diagonal, each made when it is first needed. */
   readonly #inverses = new Map<number, Float64Array>();
 
@@ -48,7 +54,9 @@ export class Triangle {
    * @param size Its rows and columns
    * @param work What makes products, and is called between them
    */
-  constructor(factor: Float64Array, size: number, { add = addProduct, pace }: LinearWork) {
+  constructor(factor: Float64Array, size: number, work: LinearWork) {
+    const { add = addProduct, pace, largestCopy = LARGEST_COPY } = work;
+    this.#largestCopy = largestCopy;
     this.#factor = factor;
     this.#size = size;
     this.#add = add;
@@ -100,17 +108,23 @@ export class Triangle {
     const middle = middleOf(start, end);
     await this.divideTurned(x, stride, rows, [middle, end]);
     const known = part(x, stride, rows, [middle, end]);
-    const column = transposedPart(this.#factor, this.#size, [middle, end], [start, middle]);
-    const turned = whole(column, middle - start, end - middle);
-    const rest = part(x, stride, rows, [start, middle]);
-    await this.#add(rest, known, turned, { factor: -1, pace: this.#pace });
+    const atOnce = Math.max(BLOCK, Math.floor(this.#largestCopy / (end - middle)));
+    for (let first = start; first < middle; first += atOnce) {
+      const columns = [first, Math.min(first + atOnce, middle)] as const;
+      const copy = transposedPart(this.#factor, this.#size, [middle, end], columns);
+      const turned = whole(copy, columns[1] - first, end - middle);
+      const rest = part(x, stride, rows, columns);
+      await this.#add(rest, known, turned, { factor: -1, pace: this.#pace });
+      discard(copy);
+    }
     await this.divideTurned(x, stride, rows, [start, middle]);
   }
 
   /**
-   * Puts U = L⁻ᵀ into zeros: U₁₂ L₂₂ᵀ = −U₁₁ L₂₁ᵀ, since U Lᵀ = I.
+   * Puts U = L⁻ᵀ into an upper half: U₁₂ L₂₂ᵀ = −U₁₁ L₂₁ᵀ, since U Lᵀ = I.
    *
-   * @param upper Upper triangular U, `[size, size]`
+   * @param upper Where U goes, on and above its diagonal, `[size, size]`. It may be L itself, of which the lower half is
+   * then used up: of every part, L is looked at last when U is made there
    * @param start First of its rows and columns to be made
    * @param end The one after the last
    * @throws {CancelledError} if the pace throws it
@@ -126,9 +140,11 @@ export class Triangle {
     for (let top = start; top < middle; top += ROWS_ALIKE) {
       const rows = [top, Math.min(top + ROWS_ALIKE, middle)] as const;
       // Rows of an upper triangle are zero before their own number.
+      clearBelow(upper, this.#size, rows);
       const left = part(upper, this.#size, rows, [top, middle]);
       const below = part(this.#factor, this.#size, [middle, end], [top, middle]);
       const right = part(upper, this.#size, rows, [middle, end]);
+      clear(right);
       await this.#add(right, left, below, { factor: -1, pace: this.#pace });
     }
     await this.divide(upper, this.#size, [start, middle], [middle, end]);
@@ -184,6 +200,21 @@ function invertDiagonalBlock(
     inverse[row * size + row] = pivot;
   }
   return inverse;
+}
+
+/**
+ * Fills a square on the diagonal with zeros below it.
+ *
+ * @param matrix `[size, size]`
+ * @param size Its rows and columns
+ * @param range The square's rows and columns
+ */
+export function clearBelow(matrix: Float64Array, size: number, [start, end]: Range): void {
+  for (let row = start; row < end; row++) matrix.fill(0, row * size + start, row * size + row);
+}
+
+function clear({ data, offset, stride, rows, columns }: Block): void {
+  for (let row = 0, at = offset; row < rows; row++, at += stride) data.fill(0, at, at + columns);
 }
 
 function copyInto(

@@ -12,7 +12,7 @@ import type { RemovalOrder } from "../calibrate/types.ts";
 import { discard } from "../linear/discard.ts";
 import { PlanError } from "../errors.ts";
 import { addingWith } from "../linear/adding.ts";
-import { choleskyDamped, invertSymmetric } from "../linear/cholesky.ts";
+import { choleskyDamped, factorDamped, invertSymmetric } from "../linear/cholesky.ts";
 import { makePace } from "../linear/pace.ts";
 import { type Multiply, multiplyTransposed, take, transpose, whole } from "../linear/product.ts";
 import {
@@ -40,6 +40,8 @@ export interface ObsOptions {
   readonly first?: ArrayLike<number>;
   /** Units to be ordered, from 1; the order and its errors then end with them. Default: all. */
   readonly count?: number;
+  /** Whether the Gram matrix may be used up, which saves memory for a copy of it; it is empty then. Default false. */
+  readonly usesUp?: boolean;
   /** What makes products. Default: this program's own code. */
   readonly multiply?: Multiply;
   /** Cancels the work. */
@@ -97,14 +99,17 @@ export async function obsOrder(
     );
   }
   const work = workOf(options);
-  const { factor } = await choleskyDamped(gram, n, ridgeOf(gram, n, options), work);
-  const inverse = await invertSymmetric(factor, n, work);
   const products = await columnProducts(weight, n, work);
-  const start = { inverse, products: products.slice(), n };
-  const { order, costs } = await removeAll(start, units, options, work);
-  discard(inverse, start.products);
-  const plain = plainCosts(products, gram, n, channelsAlong(order, units));
-  discard(products);
+  // All that is asked of the two matrices together: then each can be used up.
+  const shared = sharedEnergies(products, gram, n);
+  const ridge = ridgeOf(gram, n, options);
+  const matrix = options.usesUp ? gram : gram.slice();
+  await factorDamped(matrix, n, ridge, work);
+  const inverse = await invertSymmetric(matrix, n, work);
+  const { order, costs } = await removeAll({ inverse, products, n }, units, options, work);
+  discard(inverse, products);
+  const plain = plainCosts(shared, n, channelsAlong(order, units));
+  discard(shared);
   const perUnit = sumPerUnit(plain.costs, order, units);
   return {
     order,
@@ -200,7 +205,8 @@ export async function errorsAlongOrder(
   const columns = whole(transpose(factor, n, n), n, n);
   const turned = whole(take(weight, n, range(m), reversed), m, n);
   const energies = rowEnergies(await work.multiply(columns, turned, work.pace), n, m).reverse();
-  const plain = plainCosts(await columnProducts(weight, n, work), gram, n, channels);
+  const products = await columnProducts(weight, n, work);
+  const plain = plainCosts(sharedEnergies(products, gram, n), n, channels);
   return {
     refittedError: cumulative(sumPerUnit(energies, order, units), plain.energy),
     plainError: cumulative(sumPerUnit(plain.costs, order, units), plain.energy),
@@ -217,27 +223,37 @@ async function columnProducts(
   const columns = whole(transpose(weight, m, n), n, m);
   const products = new Float64Array(n * n);
   await add(whole(products, n, n), columns, columns, { lowerOnly: true, pace });
+  discard(columns.data);
   return products;
+}
+
+/** (WᵀW)_ij G_ij, what two channels add to tr(W G Wᵀ) together: row after row, each up to the diagonal. */
+function sharedEnergies(products: Float64Array, gram: Float64Array, n: number): Float64Array {
+  const shared = new Float64Array(n * (n + 1) / 2);
+  for (let row = 0, to = 0; row < n; row++) {
+    const end = row * n + row;
+    for (let at = row * n; at <= end; at++) shared[to++] = products[at] * gram[at];
+  }
+  return shared;
 }
 
 /** Increases of tr(W_P G_PP W_Pᵀ) as channels join P one by one, and tr(W G Wᵀ). */
 function plainCosts(
-  products: Float64Array,
-  gram: Float64Array,
+  shared: Float64Array,
   n: number,
   channels: ArrayLike<number>,
 ): { readonly costs: Float64Array; readonly energy: number } {
-  const turn = new Int32Array(n);
-  for (let index = 0; index < n; index++) turn[channels[index]] = index;
-  const costs = new Float64Array(n);
-  for (let row = 0; row < n; row++) {
-    const start = row * n;
+  // Channels that stay come after all that go.
+  const turn = new Int32Array(n).fill(channels.length);
+  for (let index = 0; index < channels.length; index++) turn[channels[index]] = index;
+  const costs = new Float64Array(channels.length + 1);
+  for (let row = 0, at = 0; row < n; row++) {
     const own = turn[row];
     // What two channels do together is lost with the one that goes last.
     for (let column = 0; column < row; column++) {
-      costs[Math.max(own, turn[column])] += 2 * products[start + column] * gram[start + column];
+      costs[Math.max(own, turn[column])] += 2 * shared[at++];
     }
-    costs[own] += products[start + row] * gram[start + row];
+    costs[own] += shared[at++];
   }
   return { costs, energy: costs.reduce((sum, cost) => sum + cost, 0) };
 }

@@ -8,6 +8,7 @@
  * updating", 2007).
  * @module
  */
+import { discard } from "../linear/discard.ts";
 import type { Pace } from "../linear/pace.ts";
 import { type AddProduct, type Multiply, part, transpose, whole } from "../linear/product.ts";
 import {
@@ -173,6 +174,8 @@ export class Remaining {
     const width = 2 * room;
     copyColumns(spread, p, this.#factors.subarray(this.#pending), width, size);
     copyColumns(mixed, p, this.#factors.subarray(this.#pending + room), width, size);
+    // Some megabytes a step, of thousands of steps: the garbage collector lets many of them lie.
+    discard(columns, spread, mixed);
     for (const channel of channels) this.#place[channel] = -1;
     this.#pending += p;
     return Float64Array.from({ length: p }, (_, i) => Math.max(0, projected[i * (p + 1)]));
@@ -248,6 +251,7 @@ export class Remaining {
     const products = part(this.#products, this.#stride, square, square);
     const [left, right] = [whole(used, size, width), whole(swapped, size, width)];
     await add(products, left, right, options);
+    discard(swapped);
     used.fill(0);
   }
 

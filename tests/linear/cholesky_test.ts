@@ -3,10 +3,13 @@ import { StatisticsError } from "../../core/errors.ts";
 import {
   cholesky,
   choleskyDamped,
+  factorDamped,
   invertSymmetric,
   solveCholesky,
+  solveInPlace,
 } from "../../core/linear/cholesky.ts";
-import { mirrorLower } from "../../core/linear/product.ts";
+import { addingWith } from "../../core/linear/adding.ts";
+import { mirrorLower, multiplyTransposed } from "../../core/linear/product.ts";
 import {
   assertClose,
   naiveProduct,
@@ -83,5 +86,71 @@ Deno.test("choleskyDamped() refuses numbers that are not finite", async () => {
       StatisticsError,
       "not finite",
     );
+  }
+});
+
+Deno.test("factorDamped() puts the factor worked by hand below the diagonal, and leaves the matrix above it", async () => {
+  const matrix = Float64Array.of(4, 12, -16, 12, 37, -43, -16, -43, 98);
+  assertEquals(await factorDamped(matrix, 3, 0), 0);
+  assertEquals(matrix, Float64Array.of(2, 12, -16, 6, 1, -43, -8, 5, 3));
+});
+
+Deno.test("invertSymmetric() in place gives the inverse worked by hand", async () => {
+  // L = [2, 0; 3, 1], L Lᵀ = [4, 6; 6, 10], its inverse [2.5, -1.5; -1.5, 1]; what is above the diagonal is not asked for.
+  const factor = Float64Array.of(2, NaN, 3, 1);
+  const inverse = await invertSymmetric(factor, 2);
+  assert(inverse === factor);
+  assertClose([inverse[0], inverse[2], inverse[3]], [2.5, -1.5, 1], 1e-15);
+});
+
+const works = [
+  ["this program's own products", {}],
+  ["products of another, few numbers copied at a time", {
+    add: addingWith(multiplyTransposed, 2000),
+    largestCopy: 5000,
+  }],
+] as const;
+
+for (const size of [...SIZES, 400]) {
+  for (const [name, work] of works) {
+    Deno.test(`Factors, inverses and solutions in place are those beside, of size ${size}, with ${name}`, async () => {
+      const matrix = randomGram(size, 3 * size, size);
+      const { factor, damping } = await choleskyDamped(matrix, size, 0.1);
+      const own = matrix.slice();
+      assertEquals(await factorDamped(own, size, 0.1, work), damping);
+      for (let row = 0; row < size; row++) {
+        const [from, to] = [row * size, row * size + row + 1];
+        assertClose(own.subarray(from, to), factor.subarray(from, to), 1e-10);
+        assertEquals(own.subarray(to, from + size), matrix.subarray(to, from + size));
+      }
+      const rightHand = randomMatrix(7, size, 3);
+      const solution = rightHand.slice();
+      await solveInPlace(own, size, solution, 7, work);
+      const expected = await solveCholesky(factor, size, rightHand, 7);
+      assertClose(solution, expected, 1e-10 * Math.max(1, ...expected.map(Math.abs)));
+      const inverse = await invertSymmetric(own, size, work);
+      mirrorLower(inverse, size);
+      for (let i = 0; i < size; i++) matrix[i * (size + 1)] += damping;
+      assertClose(naiveProduct(inverse, matrix, size), identity(size), 1e-7);
+    });
+  }
+}
+
+Deno.test("factorDamped() tries again with the matrix that it was given", async () => {
+  // Rank one and rounding: the first trials fail half way.
+  const size = 150;
+  const matrix = Float64Array.from(
+    { length: size * size },
+    (_, at) => (1 + Math.floor(at / size) % 7) * (1 + at % size % 7),
+  );
+  const before = matrix.slice();
+  const damping = await factorDamped(matrix, size, 0);
+  assertGreater(damping, 0);
+  const damped = before.slice();
+  for (let i = 0; i < size; i++) damped[i * (size + 1)] += damping;
+  const factor = await factorOf(damped, size);
+  for (let row = 0; row < size; row++) {
+    const [from, to] = [row * size, row * size + row + 1];
+    assertEquals(matrix.subarray(from, to), factor.subarray(from, to));
   }
 });

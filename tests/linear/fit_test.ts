@@ -58,3 +58,40 @@ Deno.test("fitWeights() gives as many weights as there were", async () => {
   const fit = fitOf(rows(9, 4, 3), rows(9, 6, 4));
   assertEquals((await fitWeights(new Float64Array(24), fit, { ridge: 0.1 })).length, 24);
 });
+
+Deno.test("fitWeights() gives the very same where it uses up the sums, in the place of the cross sums", async () => {
+  for (let seed = 1; seed < 6; seed++) {
+    const fit = fitOf(rows(40, 7, seed), rows(40, 3, seed + 20));
+    const kept = { ...fit, gram: fit.gram.slice(), cross: fit.cross.slice() };
+    const before = Float64Array.from(randomMatrix(3, 7, seed));
+    const found = await fitWeights(before, fit, { ridge: 0.1 });
+    assertEquals(fit, kept, "nothing is used up unless it may be");
+    const own = await fitWeights(before, fit, { ridge: 0.1, usesUp: true });
+    assertEquals(own, found);
+    assert(own === fit.cross);
+    assertEquals(fit.gram.length, 0);
+  }
+});
+
+Deno.test("fitError() and fitWeights() of more outputs than go into one product are those of each output", async () => {
+  // 4 Mi numbers go into one: 3 channels of a little more than a third as many outputs.
+  const [n, m] = [3, 1_400_000];
+  const gram = Float64Array.of(4, 1, 0, 1, 3, 1, 0, 1, 2);
+  const weights = Float64Array.from({ length: m * n }, (_, at) => (at % 7) - 3);
+  const cross = Float64Array.from({ length: m * n }, (_, at) => (at % 5) - 2);
+  const error = await fitError(weights, { gram, cross, targetEnergy: 1e9 });
+  let expected = 1e9;
+  for (let at = 0; at < m * n; at += n) {
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < n; j++) expected += weights[at + i] * gram[i * n + j] * weights[at + j];
+      expected -= 2 * weights[at + i] * cross[at + i];
+    }
+  }
+  assertAlmostEquals(error, expected / 1e9, 1e-10);
+  const all = await fitWeights(weights, { gram, cross, targetEnergy: 1 }, { ridge: 0.1 });
+  for (const first of [0, n * (m - 1)]) {
+    const one = { gram, cross: cross.slice(first, first + n), targetEnergy: 1 };
+    const found = await fitWeights(weights.slice(first, first + n), one, { ridge: 0.1 });
+    found.forEach((value, at) => assertAlmostEquals(all[first + at], value, 1e-12));
+  }
+});

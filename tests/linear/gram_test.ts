@@ -4,7 +4,7 @@ import { balancedGram, GramBalance } from "../../core/linear/gram.ts";
 
 const n = 3;
 
-/** Matrices whose diagonals are above zero, with how much each counts. */
+/** Symmetric matrices whose diagonals are above zero, with how much each counts. */
 const domains = fc.array(
   fc.record({
     gram: fc.array(fc.float({ min: -8, max: 8, noNaN: true }), {
@@ -12,7 +12,12 @@ const domains = fc.array(
       maxLength: n * n,
     })
       .map((numbers) =>
-        Float32Array.from(numbers, (x, at) => at % (n + 1) === 0 ? 1 + Math.abs(x) : x)
+        Float32Array.from(numbers, (x, at) => {
+          const [row, column] = [Math.floor(at / n), at % n];
+          return row === column
+            ? 1 + Math.abs(x)
+            : numbers[Math.min(row, column) * n + Math.max(row, column)];
+        })
       ),
     weight: fc.constantFrom(1, 0.3, 2),
   }),

@@ -233,6 +233,10 @@ Deno.test("obsOrder() with units that go first, and with a count, agrees with wh
         const begun = await obsOrder(weight, gram, channels, { count });
         assertEquals(begun.order, all.order.slice(0, count));
         assertClose(begun.refittedError, all.refittedError.slice(0, count + 1), 1e-9);
+        assertClose(begun.plainError, all.plainError.slice(0, count + 1), 1e-9);
+        const own = gram.slice();
+        assertEquals(await obsOrder(weight, own, channels, { usesUp: true }), all);
+        assertEquals(own.length, 0, "the memory is given back");
         const first = all.order.slice(0, count).reverse();
         const given = await obsOrder(weight, gram, channels, { first });
         assertEquals(given.order.slice(0, count), first);

@@ -8,8 +8,10 @@
  */
 import { type MemoryLimits, ordinaryLimits } from "../../engine/memory.ts";
 import { OptionError } from "../../errors.ts";
+import { LARGEST_COPY } from "../../linear/triangle.ts";
 import type { Architecture, LayerShape } from "../../model/types.ts";
 import { blockParameters } from "../../model/units.ts";
+import { type GramTile, gramTiles } from "../../onnx/sums.ts";
 import type { Metric, Refit } from "../../plan/types.ts";
 
 /** What a job does, as far as memory goes. */
@@ -97,10 +99,13 @@ export function memoryNeeds(task: MemoryTask, limits: MemoryLimits): readonly Me
     needs.push({ what: "sampling from the model", bytes: samplingNeed(task, limits, widest) });
   }
   if (calibration?.gram === true) {
-    const bytes = gramBytes(widest, task) + blockBytes(task, limits, widest);
+    const bytes = gramBytes(widest, task) + placesBytes(task, limits, widest) +
+      blockBytes(task, limits, widest);
     needs.push({ what: `Gram matrices of ${widest.ffnWidth} channels`, bytes });
     if (calibration.metric === "obs") {
-      needs.push({ what: `'obs' of ${widest.ffnWidth} channels`, bytes: obsBytes(widest, task) });
+      const bytes = obsBytes(widest, task) + placesBytes(task, limits, widest) +
+        sessionBytes(task, limits, widest);
+      needs.push({ what: `'obs' of ${widest.ffnWidth} channels`, bytes });
     }
   }
   if (apply !== undefined) needs.push({ what: "the cut", bytes: sliceBytes(widest, task) });
@@ -115,8 +120,7 @@ export function memoryNeeds(task: MemoryTask, limits: MemoryLimits): readonly Me
     needs.push({ what: `the refit of ${widest.ffnWidth} channels`, bytes });
   }
   if (apply?.sequential === true) {
-    const bytes = sequentialBytes(widest, task, apply.largestShare) +
-      blockBytes(task, limits, widest);
+    const bytes = sequentialBytes(task, limits, widest, apply.largestShare);
     needs.push({ what: `the refit of ${widest.ffnWidth} channels`, bytes });
   }
   if (task.turnsMatrices === true) {
@@ -320,33 +324,74 @@ function squares({ ffnWidth, queryHeads }: LayerShape, { architecture }: MemoryT
   return ffnWidth ** 2 + (queryHeads * architecture.headSize) ** 2;
 }
 
-/** What a run gives in float32, sums of a domain and of the windows kept back in double precision, and one result. */
+/** What a run gives in float32; of a unit, of a domain and of the windows kept back one half in double precision. */
 function gramBytes(shape: LayerShape, task: MemoryTask): number {
-  return 24 * squares(shape, task) + 4 * shape.ffnWidth ** 2;
+  return 16 * squares(shape, task);
 }
 
-/** The Gram matrix, its inverse, WᵀW twice; W twice, thin factors and pieces of products; what waits to be saved. */
+/** Where the engine writes what is then added: tiles, and Gram matrices in one piece where texts are run in parts. */
+function placesBytes(task: MemoryTask, limits: MemoryLimits, shape: LayerShape): number {
+  const scores = 4 * shape.queryHeads * task.seqLen ** 2;
+  const texts = Math.floor(batchTokens(task, limits) / task.seqLen);
+  const inParts = texts > Math.max(1, Math.floor(limits.scoreBytes / scores));
+  const places = (channels: number) => {
+    const tiles = gramTiles(channels);
+    if (tiles.length === 1) return inParts ? 4 * channels ** 2 : 0;
+    const area = ({ rows, columns }: GramTile) => (rows[1] - rows[0]) * (columns[1] - columns[0]);
+    return tiles.reduce((sum, tile) => sum + 4 * area(tile), 0);
+  };
+  return places(shape.ffnWidth) + places(shape.queryHeads * task.architecture.headSize);
+}
+
+/** Pieces of two operands that are copied for a product. */
+function copiesBytes(n: number): number {
+  return Math.min(4 * n ** 2, 2 * 8 * LARGEST_COPY);
+}
+
+/**
+ * While they are made, the Gram matrix, WᵀW and Wᵀ; then H⁻¹, WᵀW, half a matrix of what two channels cost together, a
+ * stripe of a product, and thin factors. Beside them W in float32, and what waits to be saved.
+ */
 function obsBytes(shape: LayerShape, task: MemoryTask): number {
   const { ffnWidth: n } = shape;
-  return 32 * n ** 2 + 28 * n * task.architecture.hiddenSize + 4 * squares(shape, task);
+  const { hiddenSize: m } = task.architecture;
+  return Math.max(17 * n ** 2 + 8 * n * m, 21 * n ** 2 + copiesBytes(n) + 12_288 * n) +
+    4 * n * m + 4 * squares(shape, task);
 }
 
-/** Gram matrices to fit and to judge, products, and four versions of W. */
+/**
+ * Gram matrices to fit and, in float32, to judge, with four versions of W; then what is between channels that stay and
+ * that go, with pieces of products and fewer versions; after the fit the judge alone.
+ */
 function layerRefitBytes({ ffnWidth: n }: LayerShape, { architecture }: MemoryTask): number {
-  return 32 * n ** 2 + 32 * n * architecture.hiddenSize;
+  const { hiddenSize: m } = architecture;
+  return Math.max(
+    13 * n ** 2 + 28 * n * m,
+    14 * n ** 2 + 20 * n * m + copiesBytes(n),
+    5 * n ** 2 + 36 * n * m,
+  );
 }
 
-/** Sums of a batch, of a domain, to fit and to judge; then the factor and five versions of W. */
+/**
+ * Beside the pruned block's tensors in float32: the dense block; or sums of a batch and of a domain, and at its end those
+ * and a sum of all, halves in double precision; or a whole matrix, three versions of W and pieces of products.
+ */
 function sequentialBytes(
+  task: MemoryTask,
+  limits: MemoryLimits,
   shape: LayerShape,
-  { architecture }: MemoryTask,
   largestShare: number,
 ): number {
-  const { hiddenSize: m, headSize } = architecture;
+  const { hiddenSize: m, headSize } = task.architecture;
   const widest = Math.max(shape.ffnWidth, headSize * shape.queryHeads);
   const n = Math.max(m, Math.ceil(largestShare * widest));
-  return Math.max(32 * (n ** 2 + m * n), 24 * n ** 2 + 56 * m * n) +
-    5 * largestShare * blockParameters(architecture, shape);
+  const tensors = 4 * largestShare * blockParameters(task.architecture, shape);
+  const dense = blockBytes(task, limits, shape);
+  // Tensors in memory are not mapped too.
+  const running = dense - Math.min(tensors, sessionBytes(task, limits, shape));
+  const sums = Math.max(8 * n ** 2 + 16 * m * n, 12 * (n ** 2 + m * n));
+  const fit = 8 * n ** 2 + 28 * m * n + 2 * copiesBytes(n);
+  return tensors + Math.max(dense, running + sums, fit);
 }
 
 function sliceBytes(shape: LayerShape, { architecture, bytesPerNumber }: MemoryTask): number {

@@ -103,21 +103,56 @@ Deno.test("memoryNeeds() of a block, by hand", () => {
   assertEquals(needOf(pruneTask(round), "a block"), block);
 });
 
+// Six strips of 672 channels, the last of 640, and of 176 and 120: tiles on and below the diagonal, in float32.
+const tiles = 4 * (4000 ** 2 + 5 * 672 ** 2 + 640 ** 2 + 1000 ** 2 + 5 * 176 ** 2 + 120 ** 2) / 2;
+const squares = 4000 ** 2 + 1000 ** 2;
+
 Deno.test("memoryNeeds() of Gram matrices, by hand", () => {
-  const squares = 4000 ** 2 + 1000 ** 2;
-  assertEquals(needOf(pruneTask(round), "Gram"), 24 * squares + 4 * 4000 ** 2 + block);
+  assertEquals(needOf(pruneTask(round), "Gram"), 16 * squares + tiles + block);
+});
+
+Deno.test("memoryNeeds() of Gram matrices in one piece asks for another where texts are run in parts", () => {
+  const wide = pruneTask({ ...round, ffnWidth: 5000, headSize: 20 });
+  const bytes = (scoreBytes: number) =>
+    memoryNeeds(wide, { ...limits, scoreBytes }).find(({ what }) => what.includes("Gram"))!.bytes;
+  const scores = 4 * 10 * 50 ** 2;
+  // Beside the scores themselves, of one text and not two.
+  assertEquals(bytes(scores) - bytes(2 * scores), 4 * (5000 ** 2 + 200 ** 2) - scores);
 });
 
 Deno.test("memoryNeeds() of 'obs', by hand", () => {
-  const squares = 4000 ** 2 + 1000 ** 2;
-  const wanted = 32 * 4000 ** 2 + 28 * 4000 * 1000 + 4 * squares;
+  // Two matrices, a half and a stripe; two copies of 4 Mi numbers, thin factors; W, and what waits to be saved.
+  const matrices = 21 * 4000 ** 2 + Math.min(4 * 4000 ** 2, 64 * 1024 ** 2) + 12_288 * 4000;
+  const wanted = matrices + 4 * 4000 * 1000 + 4 * squares + tiles + session;
   assertEquals(needOf(pruneTask(round), "'obs'"), wanted);
 });
 
 Deno.test("memoryNeeds() of the refit block by block, by hand", () => {
-  // Half of 4000 channels stay.
-  const wanted = 24 * 2000 ** 2 + 56 * 2000 * 1000 + 5 * 0.5 * parameters + block;
-  assertEquals(needOf(pruneTask(round), "the refit"), wanted);
+  // Half of 4000 channels stay, in float32; a Gram matrix, versions of W in 28 bytes, four copies of pieces of a quarter.
+  const fit = 8 * 2000 ** 2 + 28 * 2000 * 1000 + 2 * 4 * 2000 ** 2;
+  assertEquals(needOf(pruneTask(round), "the refit"), 4 * 0.5 * parameters + fit);
+  // With much activation it is the sums that take most: halves of two, with W twice. Tensors in memory are not mapped.
+  const long = memoryNeeds(pruneTask(round), { ...limits, batchTokens: 1000 });
+  const [longBlock, refit] = ["a block", "the refit"].map((word) =>
+    long.find(({ what }) => what.includes(word))!.bytes
+  );
+  assertEquals(refit, longBlock + 12 * (2000 ** 2 + 2000 * 1000));
+});
+
+Deno.test("memoryNeeds() of the refit of single layers, by hand", () => {
+  const task = pruneTask(round);
+  const calibration = { ...task.calibration!, metric: "wifv" as const, learn: true };
+  // Gram matrices to fit and to judge in 8 and 4 bytes and a stripe in 1, W in 28 bytes; the block in float32.
+  const wanted = 13 * 4000 ** 2 + 28 * 4000 * 1000 + 4 * parameters;
+  const { apply: _, ...learning } = { ...task, calibration };
+  assertEquals(
+    needOf(learning, "the refit"),
+    Math.max(
+      wanted,
+      14 * 4000 ** 2 +
+        20 * 4000 * 1000 + 4 * 4000 ** 2 + 4 * parameters,
+    ),
+  );
 });
 
 Deno.test("memoryNeeds() of the head, whole and in slices, by hand", () => {
@@ -151,6 +186,15 @@ Deno.test("promisedLimits() gives 3 B and 6 B parameters in 3 GB what they need 
     assertEquals(limits.batchTokens, 4096);
     assert(limits.streamBytes > 0);
   }
+});
+
+Deno.test("promisedLimits() gives 3 B parameters in 3 GB what the defaults need, in windows of 2,048 tokens", () => {
+  const task = pruneTask(threeBillion, 2048);
+  promisedLimits({
+    ...task,
+    calibration: { ...task.calibration!, domains: 6, learn: true },
+    apply: { ...task.apply!, largestShare: 1 },
+  }, 3e9);
 });
 
 Deno.test("promisedLimits() refuses, with what is needed and what would fit", () => {
