@@ -4,7 +4,8 @@
  */
 import type { DomainSums, KindStatistics } from "../calibrate/types.ts";
 import { StatisticsError } from "../errors.ts";
-import { isView, readTensor } from "../model/safetensors.ts";
+import { readGram } from "../calibrate/gram_halves.ts";
+import { isView } from "../model/safetensors.ts";
 import { discard } from "../linear/discard.ts";
 import { GramBalance } from "../linear/gram.ts";
 import type { Plan } from "../plan/types.ts";
@@ -70,7 +71,7 @@ export async function inputMoments(
         "Cannot refit by 'lsq': these statistics were taken without Gram matrices; calibrate again with --refit lsq, or use --refit none",
       );
     }
-    const numbers = await readTensor(domain.gram);
+    const numbers = await readGram(domain.gram);
     const release = isView(domain.gram) ? () => discard(numbers) : undefined;
     balance.add(numbers, domain.tokens, weights[index], release);
   }
@@ -103,7 +104,7 @@ export async function heldOutMoments(kind: KindStatistics): Promise<JudgingMomen
   }
   const moments = await inputMoments(kind.domains, alike, { gram: false });
   // As it is stored: it is only looked at, and would take twice the memory in double precision.
-  const gram = await readTensor(heldOutGram);
+  const gram = await readGram(heldOutGram);
   const n = moments.mean.length;
   return { ...moments, gram, meanSquare: moments.mean.map((_, j) => gram[j * (n + 1)]) };
 }

@@ -5,6 +5,7 @@
  */
 import type { Tensor } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
+import { halfLength } from "./gram_halves.ts";
 import type { KindStatistics, Statistics } from "./types.ts";
 
 /**
@@ -80,7 +81,7 @@ function sizeFault(
   if (strange !== undefined) return `${strange.length} numbers stand for ${channels} channels`;
   const grams = [...domains.map(({ gram }) => gram), heldOutGram].filter((gram) => gram);
   if (grams.some((gram) => !isGram(gram!, channels))) {
-    return `a Gram matrix is not [${channels}, ${channels}] of F32`;
+    return `a Gram matrix is not of ${channels} channels in F32`;
   }
   if (obs === undefined) return undefined;
   const count = obs.order.length;
@@ -92,9 +93,9 @@ function sizeFault(
 }
 
 function isGram(gram: Tensor, channels: number): boolean {
-  const [rows, columns, ...more] = gram.shape;
+  const shapes = [[channels, channels], [halfLength(channels)]].map(String);
   const plain = !("dataType" in gram) || gram.dataType === "F32";
-  return plain && rows === channels && columns === channels && more.length === 0;
+  return plain && shapes.includes(String(gram.shape));
 }
 
 function isNonNegative(numbers: Float64Array): boolean {

@@ -6,7 +6,6 @@
 import { StatisticsError } from "../errors.ts";
 import { discard } from "../linear/discard.ts";
 import { GramBalance } from "../linear/gram.ts";
-import { readTensor } from "../model/tensor_reader.ts";
 import type {
   Architecture,
   BlockTensors,
@@ -16,6 +15,7 @@ import type {
   Tensor,
 } from "../model/types.ts";
 import { STRUCTURES } from "../model/units.ts";
+import { readGram } from "./gram_halves.ts";
 import { SumAccumulator } from "./sums.ts";
 import type { DomainSums, KindStatistics, LayerStatistics } from "./types.ts";
 import type { SumUnit, UnitSums } from "./units.ts";
@@ -110,7 +110,7 @@ export class LayerSums {
     const following = this.#units[++this.#next];
     for (const structure of STRUCTURES) {
       const { gram: tensor, ...rest } = sums[structure];
-      const gram = tensor && await readTensor(tensor);
+      const gram = tensor && await readGram(tensor);
       if (!unit.heldOut) this.#domain[structure].add({ ...rest, gram });
       else if (gram !== undefined) {
         this.#heldOut?.[structure].add(gram, rest.tokens, 1, () => discard(gram));

@@ -3,9 +3,9 @@
  * @module
  */
 import { StatisticsError } from "../errors.ts";
-import { readTensor } from "../model/tensor_reader.ts";
 import type { Tensor } from "../model/types.ts";
 import { balancedGram } from "../linear/gram.ts";
+import { readGram } from "./gram_halves.ts";
 import { mergeSums } from "./sums.ts";
 import type {
   DomainRecord,
@@ -96,8 +96,9 @@ async function mergeHeldOut(a: Part, b: Part): Promise<Tensor | undefined> {
   const weights = [a, b].map(([{ domains }]) =>
     domains.reduce((sum, domain) => sum + Math.max(1, domain.heldOutWindows), 0)
   );
-  const both = [await readTensor(grams[0]), await readTensor(grams[1])]
+  const both = [await readGram(grams[0]), await readGram(grams[1])]
     .map((gram) => ({ gram, tokens: 1 }));
-  const balanced = balancedGram(both, weights, grams[0].shape[0]);
-  return { shape: grams[0].shape, data: Float32Array.from(balanced) };
+  const channels = a[1].weights.columnNorm.length;
+  const balanced = balancedGram(both, weights, channels);
+  return { shape: [channels, channels], data: Float32Array.from(balanced) };
 }

@@ -20,6 +20,7 @@ import { joinWindows } from "../engine/batches.ts";
 import { parseJson } from "../json.ts";
 import { cutWindows } from "../text/windows.ts";
 import { statisticsFault } from "./check_statistics.ts";
+import { halfLength, halfPieces } from "./gram_halves.ts";
 import { readWhenAsked } from "./stored_numbers.ts";
 import type {
   DomainSums,
@@ -205,7 +206,8 @@ export async function hashStatistics(path: string): Promise<string> {
   const { tensors, metadata, fileBytes } = await readSafetensorsHeader(path);
   const hash = createHash("sha256").update(JSON.stringify([metadata, fileBytes]));
   for (const tensor of tensors) {
-    if (tensor.shape.length === 1) hash.update(await readTensorBytes(tensor));
+    const isNumbers = tensor.shape.length === 1 && !isGramName(tensor.name);
+    if (isNumbers) hash.update(await readTensorBytes(tensor));
   }
   return hash.digest("hex");
 }
@@ -246,14 +248,19 @@ function doubles(name: string, data: Float64Array): TensorEntry {
   return { name, dataType: "F64", shape: [data.length], bytes };
 }
 
+/** A matrix in a file stays as it is there; of one in memory, half is written. */
 function matrix(name: string, tensor: Tensor): TensorEntry {
-  const bytes = () =>
-    isView(tensor) ? tensorPieces(tensor) : new Uint8Array(
-      tensor.data.buffer,
-      tensor.data.byteOffset,
-      tensor.data.byteLength,
-    );
-  return { name, dataType: "F32", shape: tensor.shape, bytes };
+  if (isView(tensor)) {
+    return { name, dataType: "F32", shape: tensor.shape, bytes: () => tensorPieces(tensor) };
+  }
+  const [channels] = tensor.shape;
+  const bytes = () => halfPieces(tensor.data, channels);
+  return { name, dataType: "F32", shape: [halfLength(channels)], bytes };
+}
+
+/** Whether a tensor of a file of statistics is a Gram matrix, by its name. */
+function isGramName(name: string): boolean {
+  return /\.(gram|heldOutGram)$/.test(name);
 }
 
 function tokenEntry(name: string, windows: readonly Int32Array[]): TensorEntry {

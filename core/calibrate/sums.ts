@@ -6,7 +6,7 @@ import { discard } from "../linear/discard.ts";
 import { SymmetricSum } from "../linear/symmetric.ts";
 import { StatisticsError } from "../errors.ts";
 import type { ChannelSums } from "../engine/types.ts";
-import { readTensor } from "../model/tensor_reader.ts";
+import { readGram } from "./gram_halves.ts";
 import type { DomainSums } from "./types.ts";
 
 /** Adds up the sums of batches. */
@@ -98,8 +98,8 @@ export async function mergeSums(a: DomainSums, b: DomainSums): Promise<DomainSum
     );
   }
   const gram = a.gram === undefined || b.gram === undefined ? undefined : {
-    shape: a.gram.shape,
-    data: added(await readTensor(a.gram), await readTensor(b.gram)),
+    shape: [a.sum.length, a.sum.length],
+    data: added(await readGram(a.gram), await readGram(b.gram)),
   };
   return {
     tokens: a.tokens + b.tokens,

@@ -29,7 +29,10 @@ export interface DomainSums {
   readonly sum: Float64Array;
   /** Σ x², `[n]`. */
   readonly sumOfSquares: Float64Array;
-  /** Σ x xᵀ, `[n, n]`, in memory or in a file; absent where it was not asked for. */
+  /**
+   * Σ x xᵀ, in memory `[n, n]`, in a file what lies on and below its diagonal, row after row, `[n (n + 1) / 2]`; absent
+   * where it was not asked for.
+   */
   readonly gram?: Tensor;
 }
 
@@ -63,7 +66,7 @@ export interface RemovalOrder {
 export interface KindStatistics {
   /** One entry for each of the statistics' domains, in their order. */
   readonly domains: readonly DomainSums[];
-  /** Σ x xᵀ over the windows kept back, every domain scaled to the same trace, `[n, n]`; with Gram matrices alone. */
+  /** Σ x xᵀ over the windows kept back, every domain scaled to the same trace, as {@linkcode DomainSums.gram}. */
   readonly heldOutGram?: Tensor;
   /** What the weights alone say. */
   readonly weights: WeightNorms;

@@ -6,6 +6,7 @@ import type { KindStatistics, LayerStatistics, RemovalOrder } from "../calibrate
 import { discard } from "../linear/discard.ts";
 import type { Multiply } from "../linear/product.ts";
 import { blockTensors } from "../model/open.ts";
+import { readGram } from "../calibrate/gram_halves.ts";
 import { isView, readTensor } from "../model/tensor_reader.ts";
 import type { BlockRole, Model, Structure } from "../model/types.ts";
 import { unitCount } from "../model/units.ts";
@@ -87,7 +88,7 @@ export async function balancedKindGram(
 ): Promise<Float64Array> {
   const balance = new GramBalance(channels);
   for (const [index, { gram, tokens }] of kind.domains.entries()) {
-    const numbers = await readTensor(gram!);
+    const numbers = await readGram(gram!);
     balance.add(
       numbers,
       tokens,

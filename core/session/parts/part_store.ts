@@ -18,6 +18,7 @@ import { parseJson } from "../../json.ts";
 import { requestShape } from "../../plan/store.ts";
 import type { PlanRequest } from "../../plan/types.ts";
 import { cutWindows } from "../../text/windows.ts";
+import { halfLength } from "../../calibrate/gram_halves.ts";
 import { layerShape, sumEntries } from "../../calibrate/store.ts";
 import type { DomainSums } from "../../calibrate/types.ts";
 import type { Shard, SumUnit, UnitSums } from "../../calibrate/units.ts";
@@ -185,7 +186,7 @@ export async function loadPart(path: string): Promise<StatisticsPart> {
         tokens: words.units[unit].count * words.seqLen,
         sum: await doubles(`${prefix}.sum`, n),
         sumOfSquares: await doubles(`${prefix}.sumOfSquares`, n),
-        gram: words.gram ? tensor(`${prefix}.gram`, "F32", [n, n]) : undefined,
+        gram: words.gram ? tensor(`${prefix}.gram`, "F32", [halfLength(n)]) : undefined,
       };
     };
     return {

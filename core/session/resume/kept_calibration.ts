@@ -18,7 +18,7 @@ import { isView, readTensorBytes } from "../../model/tensor_reader.ts";
 import type { MemoryTensor, Tensor } from "../../model/types.ts";
 import { cutWindows } from "../../text/windows.ts";
 import type { Journal } from "./journal.ts";
-import { checksumInFile, checksumOf, MatrixFile } from "./matrix_file.ts";
+import { checksumInFile, MatrixFile } from "./matrix_file.ts";
 
 /** The file of a journal's folder that holds the matrices of finished layers, and becomes the file of statistics. */
 export const matrixFileName = "statistics";
@@ -43,8 +43,8 @@ export class KeptCalibration {
   #matrices: MatrixFile | undefined;
   #domains = 0;
   readonly #gramBytes: number;
-  /** Checksums of the matrices of the layer in hand that have gone to the file. */
-  readonly #checksums = new Map<string, string>();
+  /** Checksums of the matrices of the layer in hand that go to the file. */
+  readonly #checksums = new Map<string, Promise<string>>();
   /** Matrices on their way to the file: they are in memory until then. */
   #writing: Promise<void> = Promise.resolve();
   /** Layers on their way to the disk. */
@@ -155,10 +155,10 @@ export class KeptCalibration {
       MemoryTensor,
     ][];
     this.#write(rest);
-    const fingerprint = [...matrices.keys()].map((name) => this.#checksums.get(name)).join(" ");
+    const checksums = [...matrices.keys()].map((name) => this.#checksums.get(name)!);
     this.#checksums.clear();
     const bare = withMatrices(layer, statistics, () => undefined);
-    const record = this.#record(layer, bare, fingerprint, [...matrices.values()]);
+    const record = this.#record(layer, bare, checksums, [...matrices.values()]);
     record.catch(() => undefined);
     this.#records.push(record);
     const bytes = rest.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
@@ -215,10 +215,11 @@ export class KeptCalibration {
   /** Begins to write matrices of the layer in hand. */
   #write(matrices: readonly (readonly [string, MemoryTensor])[]): void {
     const file = this.#matrices!;
-    for (const [name, matrix] of matrices) this.#checksums.set(name, checksumOf(matrix));
+    for (const [name, matrix] of matrices) this.#checksums.set(name, file.write(name, matrix));
     const before = this.#writing;
+    const all = [before, ...matrices.map(([name]) => this.#checksums.get(name))];
     this.#writing = this.#journal.keeping(async () => {
-      await Promise.all([before, ...matrices.map(([name, matrix]) => file.write(name, matrix))]);
+      await Promise.all(all);
     });
     this.#writing.catch(() => undefined);
   }
@@ -227,10 +228,11 @@ export class KeptCalibration {
   async #record(
     layer: number,
     statistics: LayerStatistics,
-    fingerprint: string,
+    checksums: readonly Promise<string>[],
     matrices: readonly Tensor[],
   ): Promise<void> {
     await this.#writing;
+    const fingerprint = (await Promise.all(checksums)).join(" ");
     discard(...matrices.map((matrix) => isView(matrix) ? undefined : matrix.data));
     await this.#journal.keeping(async () => await this.#matrices?.sync());
     await this.#journal.writeFile(`layer ${layer}`, "stats", (path) =>

@@ -5,10 +5,8 @@
 import { crc32 } from "node:zlib";
 import type { MatrixPlaces } from "../../calibrate/matrix_places.ts";
 import { tensorPieces } from "../../model/tensor_reader.ts";
+import { halfLength, halfPieces } from "../../calibrate/gram_halves.ts";
 import type { MemoryTensor, TensorView } from "../../model/types.ts";
-
-/** The most bytes that go to the disk in one call. */
-const CHUNK = 64 << 20;
 
 /** A file with room for the matrices of all layers. */
 export class MatrixFile {
@@ -38,31 +36,37 @@ export class MatrixFile {
    *
    * @param name Its name
    * @param channels Its rows and columns
-   * @returns A view, whether the matrix has been written or not
+   * @returns A view of its half, whether the matrix has been written or not
    */
   view(name: string, channels: number): TensorView {
     return {
       name,
       dataType: "F32",
-      shape: [channels, channels],
+      shape: [halfLength(channels)],
       path: this.#path,
       offset: this.#places.offsets.get(name)!,
-      byteLength: 4 * channels * channels,
+      byteLength: 4 * halfLength(channels),
     };
   }
 
   /**
-   * Writes a matrix to its place.
+   * Writes what lies on and below the diagonal of a matrix to its place.
    *
    * @param name Its name
-   * @param matrix The matrix; it stays as it is meanwhile
+   * @param matrix The matrix, `[n, n]`; it stays as it is meanwhile
+   * @returns The checksum of what was written
    */
-  async write(name: string, { data }: MemoryTensor): Promise<void> {
+  async write(name: string, { data, shape: [channels] }: MemoryTensor): Promise<string> {
     using file = Deno.openSync(this.#path, { write: true });
     file.seekSync(this.#places.offsets.get(name)!, Deno.SeekMode.Start);
-    for (let rest = bytesOf(data); rest.length > 0;) {
-      rest = rest.subarray(await file.write(rest.subarray(0, CHUNK)));
+    let checksum = 0;
+    for (const piece of halfPieces(data, channels)) {
+      checksum = crc32(piece, checksum);
+      for (let rest = piece; rest.length > 0;) {
+        rest = rest.subarray(await file.write(rest));
+      }
     }
+    return checksum.toString(16);
   }
 
   /** Forces what was written to the disk. */
@@ -72,25 +76,12 @@ export class MatrixFile {
   }
 }
 
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
 /**
- * The checksum of a matrix: CRC-32, which finds torn and missing pieces at a twentieth of the time of writing them.
- *
- * @param matrix The matrix
- * @returns Hexadecimal digits
- */
-export function checksumOf({ data }: MemoryTensor): string {
-  return crc32(bytesOf(data)).toString(16);
-}
-
-/**
- * The checksum of a matrix in a file.
+ * The checksum of a matrix in a file: CRC-32, which finds torn and missing pieces at a twentieth of the time of writing
+ * them.
  *
  * @param view The matrix
- * @returns The same as for the matrix in memory
+ * @returns What {@linkcode MatrixFile.write} gave
  * @throws {ModelError} if it cannot be read
  */
 export async function checksumInFile(view: TensorView): Promise<string> {
