@@ -136,7 +136,7 @@ export async function* refitSequentially(
     }
     return drifted ? await scaleFinalNorm(model, streams, makePace(options.signal)) : undefined;
   } finally {
-    await streams.close();
+    streams.close();
   }
 }
 

@@ -85,7 +85,7 @@ export class StreamPair {
     const sizes = batches.map(({ windows }) => windows.length * windows[0].length * hiddenSize);
     const stores: ActivationStore<Stream>[] = [];
     for (let store = 0; store < 5; store++) {
-      stores.push(await ActivationStore.open<Stream>(sizes, memory));
+      stores.push(ActivationStore.open<Stream>(sizes, memory));
     }
     const { weights, signal } = options;
     const pair = new StreamPair(engine, model, batches, weights, stores, signal);
@@ -270,7 +270,7 @@ export class StreamPair {
   }
 
   /** Frees what they hold. */
-  async close(): Promise<void> {
+  close(): void {
     const stores = [
       this.#now,
       this.#nowMiddle,
@@ -278,7 +278,7 @@ export class StreamPair {
       this.#denseMiddle,
       this.#denseAfter,
     ];
-    for (const store of stores) await store.close();
+    for (const store of stores) store.close();
   }
 
   async #each(work: (index: number, batch: Batch) => Promise<void>): Promise<void> {

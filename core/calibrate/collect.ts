@@ -171,7 +171,7 @@ async function collectLayers(
       finished.add(layer);
     }
   } finally {
-    await store.close();
+    store.close();
   }
 }
 
@@ -181,7 +181,7 @@ async function embed(
   batches: readonly Batch[],
 ): Promise<ActivationStore<Stream>> {
   const { hiddenSize } = model.architecture;
-  const store = await ActivationStore.open<Stream>(
+  const store = ActivationStore.open<Stream>(
     batches.map(({ windows }) => windows.length * windows[0].length * hiddenSize),
     memoryOf(engine),
   );

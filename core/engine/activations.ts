@@ -2,8 +2,8 @@
  * The residual stream of many windows between two blocks: in memory while it is small, in a scratch file past that.
  * @module
  */
-import { join } from "@std/path";
 import { MemoryBudget, ordinaryLimits } from "./memory.ts";
+import { ScratchFile } from "./scratch_file.ts";
 import { closeStream } from "./streams.ts";
 import type { Stream } from "./types.ts";
 
@@ -15,8 +15,7 @@ export class ActivationStore<Held extends Stream = Float32Array> {
   readonly #lengths: readonly number[];
   readonly #offsets: readonly number[];
   readonly #memory: (Stream | undefined)[];
-  #file: Deno.FsFile | undefined;
-  #folder: string | undefined;
+  #file: ScratchFile | undefined;
   readonly #budget: MemoryBudget;
   /** Bytes that were taken from the budget. */
   #taken = 0;
@@ -39,11 +38,12 @@ export class ActivationStore<Held extends Stream = Float32Array> {
    * @param lengths Numbers in each batch
    * @param memory Where the memory comes from, or bytes that may stay in memory; past it, there is a scratch file
    * @returns An empty store; close it after use
+   * @throws {ExportError} if there is no place for a scratch file
    */
-  static async open<Held extends Stream = Float32Array>(
+  static open<Held extends Stream = Float32Array>(
     lengths: readonly number[],
     memory: MemoryBudget | number = ordinaryLimits.streamBytes,
-  ): Promise<ActivationStore<Held>> {
+  ): ActivationStore<Held> {
     const budget = typeof memory === "number"
       ? new MemoryBudget({ ...ordinaryLimits, streamBytes: memory })
       : memory;
@@ -52,12 +52,7 @@ export class ActivationStore<Held extends Stream = Float32Array> {
     if (budget.takeStream(bytes)) {
       store.#taken = bytes;
     } else {
-      store.#folder = await Deno.makeTempDir({ prefix: "gprune-activations-" });
-      store.#file = await Deno.open(join(store.#folder, "activations"), {
-        read: true,
-        write: true,
-        create: true,
-      });
+      store.#file = ScratchFile.open("activations");
     }
     return store;
   }
@@ -67,6 +62,7 @@ export class ActivationStore<Held extends Stream = Float32Array> {
    *
    * @param index The batch's number
    * @param data Its activations
+   * @throws {ExportError} if the disk refuses
    */
   async put(index: number, data: Held): Promise<void> {
     const before = this.#memory[index];
@@ -76,9 +72,8 @@ export class ActivationStore<Held extends Stream = Float32Array> {
       return;
     }
     this.#memory[index] = undefined;
-    await this.#file.seek(this.#offsets[index], Deno.SeekMode.Start);
-    let bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    while (bytes.length > 0) bytes = bytes.subarray(await this.#file.write(bytes));
+    const { buffer, byteOffset, byteLength } = data;
+    await this.#file.write(this.#offsets[index], new Uint8Array(buffer, byteOffset, byteLength));
   }
 
   /**
@@ -86,14 +81,13 @@ export class ActivationStore<Held extends Stream = Float32Array> {
    *
    * @param index The batch's number
    * @returns Its activations, as they were put
+   * @throws {ExportError} if the disk refuses
    */
   async get(index: number): Promise<Held> {
     const known = this.#memory[index];
     if (this.#file === undefined || known !== undefined) return known as Held;
-    await this.#file.seek(this.#offsets[index], Deno.SeekMode.Start);
     const data = new Float32Array(this.#lengths[index]);
-    let bytes = new Uint8Array(data.buffer);
-    while (bytes.length > 0) bytes = bytes.subarray(await this.#file.read(bytes) ?? bytes.length);
+    await this.#file.read(this.#offsets[index], new Uint8Array(data.buffer));
     // What comes from a file is in memory, which every kind of store may hold.
     return data as Stream as Held;
   }
@@ -111,14 +105,12 @@ export class ActivationStore<Held extends Stream = Float32Array> {
   }
 
   /** Frees memory, the card and the scratch file. */
-  async close(): Promise<void> {
+  close(): void {
     for (const data of this.#memory) if (data !== undefined) closeStream(data);
     this.#memory.fill(undefined);
     this.#budget.giveStream(this.#taken);
     this.#taken = 0;
     this.#file?.close();
     this.#file = undefined;
-    if (this.#folder !== undefined) await Deno.remove(this.#folder, { recursive: true });
-    this.#folder = undefined;
   }
 }

@@ -68,7 +68,7 @@ export async function runWholeModel(
   };
   const finished = new Set<number>();
   const attempt = async () => {
-    const store = await ActivationStore.open<Stream>(
+    const store = ActivationStore.open<Stream>(
       sizes.map((size) => size * architecture.hiddenSize),
       memoryOf(engine),
     );
@@ -103,7 +103,7 @@ export async function runWholeModel(
         await head.close();
       }
     } finally {
-      await store.close();
+      store.close();
     }
   };
   try {

@@ -94,7 +94,7 @@ async function learnCurves(
 ): Promise<LearnedDamage> {
   const { domains } = schedule;
   const layers = model.architecture.layers;
-  const dense = await runs.openStore();
+  const dense = runs.openStore();
   const probes = layers.map((_, layer) =>
     schedule.layers.includes(layer) ? layerProbes(statistics, layer, request, schedule.points) : []
   );
@@ -140,7 +140,7 @@ async function learnCurves(
       calibrationPasses: runs.windowBlocks / (calibrationWindows * layers.length),
     };
   } finally {
-    await dense.close();
+    dense.close();
   }
 }
 
@@ -186,7 +186,7 @@ async function probeLosses(
   const stores: ActivationStore<Stream>[] = [];
   try {
     for (const { order, removed } of probes) {
-      const into = await runs.openStore();
+      const into = runs.openStore();
       stores.push(into);
       const pruned = await pruneLayer(order, removed);
       await runs.runBlock(layer, [dense], { ...options, into, pruned });
@@ -199,7 +199,7 @@ async function probeLosses(
     }
     return await runs.losses(stores, options);
   } finally {
-    for (const store of stores) await store.close();
+    for (const store of stores) store.close();
   }
 }
 

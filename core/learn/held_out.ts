@@ -101,9 +101,9 @@ export class HeldOutRuns {
    *
    * @returns An empty store; close it after use
    */
-  async openStore(): Promise<ActivationStore<Stream>> {
+  openStore(): ActivationStore<Stream> {
     const { hiddenSize } = this.#model.architecture;
-    return await ActivationStore.open<Stream>(
+    return ActivationStore.open<Stream>(
       this.#batches.map(({ windows }) => windows.length * this.#seqLen * hiddenSize),
       memoryOf(this.#engine),
     );
@@ -214,7 +214,7 @@ export class HeldOutRuns {
     pruned: (layer: number) => Promise<PrunedBlock | undefined>,
     options: WorkOptions,
   ): Promise<readonly number[]> {
-    const store = await this.openStore();
+    const store = this.openStore();
     try {
       await this.embed(store);
       for (const layer of this.#model.architecture.layers.keys()) {
@@ -224,7 +224,7 @@ export class HeldOutRuns {
       }
       return (await this.losses([store], options))[0];
     } finally {
-      await store.close();
+      store.close();
     }
   }
 }

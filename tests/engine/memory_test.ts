@@ -60,8 +60,8 @@ Deno.test("memoryOf() of an engine without a budget has ordinary limits", () => 
 Deno.test("ActivationStore takes from the budget, spills what does not fit, and gives back", async () => {
   const budget = new MemoryBudget({ ...ordinaryLimits, streamBytes: 80 });
   const numbers = Float32Array.from({ length: 10 }, (_, at) => at + 0.5);
-  const inMemory = await ActivationStore.open([10, 10], budget);
-  const spilled = await ActivationStore.open([10, 10], budget);
+  const inMemory = ActivationStore.open([10, 10], budget);
+  const spilled = ActivationStore.open([10, 10], budget);
   for (const store of [inMemory, spilled]) {
     await store.put(1, numbers);
     await store.put(0, numbers.toReversed());
@@ -70,8 +70,8 @@ Deno.test("ActivationStore takes from the budget, spills what does not fit, and 
   }
   assert(await inMemory.get(1) === numbers, "what fits stays where it is");
   assert(await spilled.get(1) !== numbers, "what does not fit comes from a file");
-  await inMemory.close();
-  await spilled.close();
+  inMemory.close();
+  spilled.close();
   assert(budget.takeStream(80), "closed stores hold nothing");
 });
 

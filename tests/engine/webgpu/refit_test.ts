@@ -194,7 +194,7 @@ Deno.test({
         assertEquals(read(), 4 * (2 * hidden * hidden + parts * hidden));
         await streams.advance(block);
         assertEquals(read(), 2 * 4 * hidden * length * calibration.length);
-        await streams.close();
+        streams.close();
         assertEquals(webgpu.context.residentBytes, 0);
       });
       // The tables of rotations alone stay in use.
