@@ -33,7 +33,7 @@ export interface CalibrateTask extends CalibrationOptions {
   readonly request: PlanOptions;
   /** The file to write. */
   readonly save: string;
-  /** A folder for unfinished work, gone on from if it fits. */
+  /** A folder for unfinished work, gone on from if it fits; on the disk of the file. */
   readonly workFolder: string;
 }
 

@@ -4,7 +4,7 @@
  */
 import { join } from "@std/path";
 import { applyPlan } from "../../apply/apply.ts";
-import { loadStatistics, saveStatistics } from "../../calibrate/store.ts";
+import { loadStatistics } from "../../calibrate/store.ts";
 import type { Statistics } from "../../calibrate/types.ts";
 import { openEngine } from "../../engine/open.ts";
 import type { Engine } from "../../engine/types.ts";
@@ -18,6 +18,7 @@ import type { WorkOptions } from "../../progress.ts";
 import { calibrationDomains, evaluationDomains } from "../../text/texts.ts";
 import { calibrateWith } from "../calibrate.ts";
 import { evaluateTexts, evaluationTexts } from "../evaluation.ts";
+import { placeStatistics } from "../jobs.ts";
 import { promiseMemory } from "../memory/promise.ts";
 import { memoryTask } from "../memory/memory_tasks.ts";
 import { prune } from "../locked.ts";
@@ -66,10 +67,7 @@ export function createTasks(): Tasks {
           onNote: (message) => context.onEvent({ type: "note", message }),
         },
       );
-      const unfinished = `${options.save}.part`;
-      await saveStatistics(statistics, unfinished);
-      await Deno.rename(unfinished, options.save);
-      await Deno.remove(options.workFolder, { recursive: true }).catch(() => undefined);
+      await placeStatistics(statistics, options.save, options.workFolder);
       return null;
     },
     dense: async (options, context) => {
