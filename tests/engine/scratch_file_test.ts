@@ -41,15 +41,24 @@ Deno.test("ScratchFile leaves nothing in TMPDIR, and what is open has no name wh
     return Promise.resolve();
   }));
 
-Deno.test({
-  name: "ScratchFile says that the disk is full",
-  ignore: Deno.build.os !== "linux",
-  fn: async () => {
-    const file = new ScratchFile(Deno.openSync("/dev/full", { read: true, write: true }));
-    const bytes = new Uint8Array(100);
-    const error = await assertRejects(() => file.write(0, bytes), ExportError, "the disk is full");
-    assert(error.message.includes("TMPDIR"));
-    assertThrows(() => file.writeSync(0, bytes), ExportError, "the disk is full");
-    file.close();
-  },
+Deno.test("ScratchFile says that the disk is full, and closes its file once", async () => {
+  const full = () => {
+    throw Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
+  };
+  let closed = 0;
+  const file = new ScratchFile({
+    seekSync: () => 0,
+    write: () => Promise.resolve().then(full),
+    writeSync: full,
+    read: () => Promise.resolve(null),
+    readSync: () => null,
+    close: () => closed++,
+  });
+  const bytes = new Uint8Array(100);
+  const error = await assertRejects(() => file.write(0, bytes), ExportError, "the disk is full");
+  assert(error.message.includes("TMPDIR"));
+  assertThrows(() => file.writeSync(0, bytes), ExportError, "the disk is full");
+  file.close();
+  file.close();
+  assertEquals(closed, 1);
 });
