@@ -308,17 +308,19 @@ interface WorkingBlock {
 type SetWeight = (role: BlockRole, weight: Float32Array) => void;
 
 async function fitClosing(
-  { plan, streams, pace, multiply }: LayerWork,
+  work: LayerWork,
   block: WorkingBlock,
   structure: Structure,
   cut: (structure: Structure) => boolean,
   set: SetWeight,
 ): Promise<readonly RefitRow[]> {
+  const { plan, streams } = work;
   const projection = structure === "ffn" ? "down_proj" : "o_proj";
   const role: BlockRole = `${projection}.weight`;
   const bias = block.tensors.get(`${projection}.bias`);
   const sums = await streams.fitClosing(block, structure, bias && await readTensor(bias));
-  const { plainError, refittedError, weights } = await closing(sums);
+  const plain = () => inDouble(block.tensors.get(role)!);
+  const { plainError, refittedError, weights } = await judgedFit(plain, sums, work);
   const better = refittedError < plainError;
   if (better) set(role, Float32Array.from(weights));
   discard(weights);
@@ -332,35 +334,16 @@ async function fitClosing(
     refittedError: better ? refittedError : plainError,
     ...(better ? {} : { fallback: "'lsq' made the output worse on the windows kept back" }),
   }];
-
-  async function closing(sums: FitPair) {
-    try {
-      const plain = await inDouble(block.tensors.get(role)!);
-      // One of the two is in memory at a time, and what it is worked on takes its place.
-      const weights = await fitWeights(plain, sums.takeFit(), {
-        ridge: sequentialRidge,
-        usesUp: true,
-        pace,
-        multiply,
-      });
-      const judge = sums.takeJudge();
-      const plainError = await fitError(plain, judge, pace, multiply);
-      const refittedError = await fitError(weights, judge, pace, multiply);
-      discard(plain, judge.gram, judge.cross);
-      return { plainError, refittedError, weights };
-    } finally {
-      sums.close();
-    }
-  }
 }
 
 /** W′ = W A for the projections that read a drifted stream, A being fitted from the identity. */
 async function fitReaders(
-  { streams, pace, multiply }: LayerWork,
+  work: LayerWork,
   block: WorkingBlock,
   place: "before" | "middle",
   set: SetWeight,
 ): Promise<void> {
+  const { streams, pace, multiply } = work;
   const { hiddenSize } = block.architecture;
   const { norm, roles } = readers[place];
   const sums = await streams.fitStream(
@@ -368,8 +351,14 @@ async function fitReaders(
     block.tensors.get(`${norm}.weight`)!,
     block.tensors.get(`${norm}.bias`),
   );
-  const map = await betterMap(sums);
-  if (map === undefined) return;
+  const identity = () => {
+    const matrix = new Float64Array(hiddenSize * hiddenSize);
+    for (let j = 0; j < hiddenSize; j++) matrix[j * (hiddenSize + 1)] = 1;
+    return matrix;
+  };
+  const { plainError, refittedError, weights: map } = await judgedFit(identity, sums, work);
+  // The identity may meet the dense stream as well.
+  if (!(refittedError < plainError)) return;
   const turned = whole(transpose(map, hiddenSize, hiddenSize), hiddenSize, hiddenSize);
   for (const role of roles) {
     const tensor = block.tensors.get(role);
@@ -381,24 +370,34 @@ async function fitReaders(
     set(role, Float32Array.from(mapped));
     discard(mapped);
   }
+}
 
-  /** A; undefined where the identity meets the dense stream as well. */
-  async function betterMap(sums: FitPair): Promise<Float64Array | undefined> {
-    try {
-      const identity = new Float64Array(hiddenSize * hiddenSize);
-      for (let j = 0; j < hiddenSize; j++) identity[j * (hiddenSize + 1)] = 1;
-      const map = await fitWeights(identity, sums.takeFit(), {
-        ridge: sequentialRidge,
-        usesUp: true,
-        pace,
-        multiply,
-      });
-      const judge = sums.takeJudge();
-      const error = (candidate: Float64Array) => fitError(candidate, judge, pace, multiply);
-      return await error(map) < await error(identity) ? map : undefined;
-    } finally {
-      sums.close();
-    }
+/** Weights fitted from others, and the errors of both on what they are judged on; the sums are closed. */
+async function judgedFit(
+  before: () => Float64Array | Promise<Float64Array>,
+  sums: FitPair,
+  { pace, multiply }: Pick<LayerWork, "pace" | "multiply">,
+): Promise<{
+  readonly plainError: number;
+  readonly refittedError: number;
+  readonly weights: Float64Array;
+}> {
+  try {
+    const plain = await before();
+    // One of the two is in memory at a time, and what it is worked on takes its place.
+    const weights = await fitWeights(plain, sums.takeFit(), {
+      ridge: sequentialRidge,
+      usesUp: true,
+      pace,
+      multiply,
+    });
+    const judge = sums.takeJudge();
+    const plainError = await fitError(plain, judge, pace, multiply);
+    const refittedError = await fitError(weights, judge, pace, multiply);
+    discard(plain, judge.gram, judge.cross);
+    return { plainError, refittedError, weights };
+  } finally {
+    sums.close();
   }
 }
 

@@ -6,9 +6,6 @@
 import { join } from "@std/path";
 import { ExportError } from "../errors.ts";
 
-/** Bytes go to the disk in pieces of this size at most, where nobody waits in between. */
-const PIECE_BYTES = 64 << 20;
-
 /** What a scratch file needs of an open file. */
 export type OpenFile = Pick<
   Deno.FsFile,
@@ -62,14 +59,7 @@ export class ScratchFile {
    * @throws {ExportError} if the disk refuses
    */
   async write(offset: number, bytes: Uint8Array): Promise<void> {
-    try {
-      this.#file.seekSync(offset, Deno.SeekMode.Start);
-      for (let rest = bytes; rest.length > 0;) {
-        rest = rest.subarray(await this.#file.write(rest));
-      }
-    } catch (error) {
-      throw scratchError(error);
-    }
+    await this.#move(offset, bytes, (rest) => this.#file.write(rest));
   }
 
   /**
@@ -80,14 +70,7 @@ export class ScratchFile {
    * @throws {ExportError} if the disk refuses
    */
   writeSync(offset: number, bytes: Uint8Array): void {
-    try {
-      this.#file.seekSync(offset, Deno.SeekMode.Start);
-      for (let done = 0; done < bytes.length;) {
-        done += this.#file.writeSync(bytes.subarray(done, done + PIECE_BYTES));
-      }
-    } catch (error) {
-      throw scratchError(error);
-    }
+    this.#moveSync(offset, bytes, (rest) => this.#file.writeSync(rest));
   }
 
   /**
@@ -98,14 +81,7 @@ export class ScratchFile {
    * @throws {ExportError} if the disk refuses, or the file is shorter
    */
   async read(offset: number, target: Uint8Array): Promise<void> {
-    try {
-      this.#file.seekSync(offset, Deno.SeekMode.Start);
-      for (let rest = target; rest.length > 0;) {
-        rest = rest.subarray(countOf(await this.#file.read(rest)));
-      }
-    } catch (error) {
-      throw scratchError(error);
-    }
+    await this.#move(offset, target, async (rest) => countOf(await this.#file.read(rest)));
   }
 
   /**
@@ -116,14 +92,7 @@ export class ScratchFile {
    * @throws {ExportError} if the disk refuses, or the file is shorter
    */
   readSync(offset: number, target: Uint8Array): void {
-    try {
-      this.#file.seekSync(offset, Deno.SeekMode.Start);
-      for (let done = 0; done < target.length;) {
-        done += countOf(this.#file.readSync(target.subarray(done, done + PIECE_BYTES)));
-      }
-    } catch (error) {
-      throw scratchError(error);
-    }
+    this.#moveSync(offset, target, (rest) => countOf(this.#file.readSync(rest)));
   }
 
   /** Removes the file. */
@@ -132,6 +101,29 @@ export class ScratchFile {
     this.#isClosed = true;
     this.#file.close();
     this.#loseName();
+  }
+
+  /** A call may move fewer bytes than it is given: the rest is given to another. */
+  async #move(
+    offset: number,
+    bytes: Uint8Array,
+    some: (rest: Uint8Array) => Promise<number>,
+  ): Promise<void> {
+    try {
+      this.#file.seekSync(offset, Deno.SeekMode.Start);
+      for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await some(rest));
+    } catch (error) {
+      throw scratchError(error);
+    }
+  }
+
+  #moveSync(offset: number, bytes: Uint8Array, some: (rest: Uint8Array) => number): void {
+    try {
+      this.#file.seekSync(offset, Deno.SeekMode.Start);
+      for (let rest = bytes; rest.length > 0;) rest = rest.subarray(some(rest));
+    } catch (error) {
+      throw scratchError(error);
+    }
   }
 
   /** Windows refuses while the file is open: then it goes when it is closed. */
