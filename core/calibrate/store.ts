@@ -206,8 +206,8 @@ export async function hashStatistics(path: string): Promise<string> {
   const { tensors, metadata, fileBytes } = await readSafetensorsHeader(path);
   const hash = createHash("sha256").update(JSON.stringify([metadata, fileBytes]));
   for (const tensor of tensors) {
-    const isNumbers = tensor.shape.length === 1 && !isGramName(tensor.name);
-    if (isNumbers) hash.update(await readTensorBytes(tensor));
+    // Matrices are in single precision, tokens are integers.
+    if (tensor.dataType === "F64") hash.update(await readTensorBytes(tensor));
   }
   return hash.digest("hex");
 }
@@ -256,11 +256,6 @@ function matrix(name: string, tensor: Tensor): TensorEntry {
   const [channels] = tensor.shape;
   const bytes = () => halfPieces(tensor.data, channels);
   return { name, dataType: "F32", shape: [halfLength(channels)], bytes };
-}
-
-/** Whether a tensor of a file of statistics is a Gram matrix, by its name. */
-function isGramName(name: string): boolean {
-  return /\.(gram|heldOutGram)$/.test(name);
 }
 
 function tokenEntry(name: string, windows: readonly Int32Array[]): TensorEntry {
