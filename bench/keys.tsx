@@ -16,6 +16,7 @@ import { largeModel, largeStatistics } from "../tests/helpers/large-statistics.t
 import { readyState, viewOf } from "../tests/tui/live_samples.ts";
 import { Lines } from "../tui/screens/lines.tsx";
 import { screenOf } from "../tui/screens/screen.ts";
+import { median } from "./median.ts";
 
 const size = { columns: 120, rows: 40 } as const;
 const keysPerShape = 24;
@@ -26,10 +27,6 @@ function millisecondsOf(work: () => void): number {
   work();
   const { user, system } = process.cpuUsage(before);
   return (user + system) / 1000;
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 }
 
 const model = largeModel();
@@ -63,11 +60,9 @@ function orderAll(): void {
 }
 
 const reference = median(Array.from({ length: 5 }, () => millisecondsOf(orderAll)));
-const { layers } = model.architecture;
+const { length, 0: { ffnWidth, keyValueHeads } } = model.architecture.layers;
 console.log(
-  `${layers.length} layers of ${layers[0].ffnWidth} neurons and ${
-    layers[0].keyValueHeads
-  } KV groups; ` +
+  `${length} layers of ${ffnWidth} neurons and ${keyValueHeads} KV groups; ` +
     `all neurons put in order once: ${reference.toFixed(0)} ms`,
 );
 for (const shape of ["uniform", "adaptive"] as const) {

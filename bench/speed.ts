@@ -18,6 +18,7 @@ import { encode, numberCount } from "../core/model/number_formats.ts";
 import { openModel } from "../core/model/open.ts";
 import { type TensorEntry, writeSafetensors } from "../core/model/safetensors_writer.ts";
 import type { LayerShape } from "../core/model/types.ts";
+import { median } from "./median.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -122,10 +123,6 @@ async function timed({ decoder }: OpenFile): Promise<{ prefill: number; decode: 
     cache = (await decoder.run(Int32Array.of(prompt[step]), 1, cache)).cache;
   }
   return { prefill: middle - start, decode: performance.now() - middle };
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 }
 
 interface Row {
